@@ -1,0 +1,95 @@
+// Package load is the engine: phases and pacers decide when a request leaves, a Source
+// decides what it says, a Doer sends it and stamps the answer, and every outcome goes to
+// a Recorder. It knows neither HTTP nor files, and is tested in virtual time.
+package load
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"sparkrun/runner/record"
+	"sparkrun/scenario/plan"
+)
+
+// Source is what is sent: conversation i, the same for the same i. A single-turn dataset
+// is conversations of one turn.
+type Source interface {
+	// Open returns conversation i, or ErrExhausted from the first index that the dataset
+	// does not have.
+	Open(i int64) (Conversation, error)
+}
+
+// Conversation is a dialogue being played.
+type Conversation interface {
+	// Next fills r with the next user turn (identity, body, asked lengths), given what
+	// came of the one before (nil at first). It returns false when the dialogue is over.
+	Next(prev *record.Record, r *record.Request) (ok bool, err error)
+	// Turns is how many user turns the dialogue has.
+	Turns() int
+}
+
+// Doer sends a request and fills rec. What goes wrong is data, so there is no error. It
+// is called from many goroutines at once.
+type Doer interface {
+	Do(ctx context.Context, r *record.Request, rec *record.Record)
+}
+
+// Recorder takes finished records, from one goroutine. The record is its own to keep.
+type Recorder interface {
+	Record(rec *record.Record)
+}
+
+// Pacer says when the next request of an open loop leaves. It is pure: the same calls
+// give the same arrivals.
+type Pacer interface {
+	// Next returns the time of arrival number sent (from 0), measured from the start of
+	// the phase; ok is false when there is none.
+	Next(elapsed time.Duration, sent int64) (at time.Duration, ok bool)
+}
+
+// Config is one cell's load.
+type Config struct {
+	Phases        []plan.Phase
+	Conversations plan.Conversations
+	Request       plan.Request
+	KeepAnswers   bool // also where no later turn needs them
+	Abort         *plan.Abort
+	Seed          uint64
+	Source        Source
+	Doer          Doer
+	Recorder      Recorder
+	Clock         record.Clock
+	Live          *Live           // may be nil
+	Stop          <-chan struct{} // closed: send nothing more, drain, return
+	IDPrefix      string          // request ids are IDPrefix + number
+	OnPhase       func(index int) // called when a phase begins; may be nil
+}
+
+// Live are numbers for people, written by the engine and read a few times a second.
+type Live struct {
+	Phase    atomic.Int32
+	InFlight atomic.Int64
+	Sent     atomic.Int64
+	OK       atomic.Int64
+	Failed   atomic.Int64
+	Tokens   atomic.Int64
+	TTFTSum  atomic.Int64 // ns over OK requests
+}
+
+// Outcome is what the engine knows beyond the records.
+type Outcome struct {
+	Phases      []PhaseOutcome
+	Exhausted   bool   // the dataset ended before the stop rules did
+	Aborted     string // why the cell's abort rule fired, "" if it did not
+	Interrupted bool   // Stop or the context ended it
+}
+
+// PhaseOutcome is when a phase really ran. The window is [Start, End): End is the end of
+// its duration, or the moment there was nothing left to send.
+type PhaseOutcome struct {
+	Name       string
+	Measure    bool
+	Start, End int64 // record.Clock
+	Scheduled  int64 // requests the load model wanted
+}

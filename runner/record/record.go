@@ -1,0 +1,143 @@
+// Package record is what the hot path touches: a Request that is to be sent, the Record
+// of what came of it, the stamps of its stream events, and the row that a record becomes
+// on disk. A leaf: it imports the standard library alone, and nothing here locks, logs
+// or decodes.
+package record
+
+import "time"
+
+// Clock is the run's time: nanoseconds on the monotonic clock since the run's epoch.
+// Every *At and *_ns in a Record is on it.
+type Clock struct{ Epoch time.Time }
+
+// NewClock starts a clock now. Its first reading is small but never 0, so that 0 can
+// mean "did not happen".
+func NewClock() Clock { return Clock{Epoch: time.Now().Add(-time.Microsecond)} }
+
+// Now reads the clock.
+func (c Clock) Now() int64 { return int64(time.Since(c.Epoch)) }
+
+// Request is one request about to be sent. The engine owns it and reuses it.
+type Request struct {
+	ID             string // the X-Request-Id header
+	Phase          int    // index of the phase it is sent in
+	Worker         int32
+	Conversation   int64 // index of the conversation in the source
+	ConversationID string
+	DatasetRow     int64 // -1: synthetic
+	Turn           int32 // user turns from 0
+	HistoryTokens  int32 // tokens of all earlier messages, -1 unknown
+	AskedMin       int32 // -1: not asked
+	AskedMax       int32 // -1: not asked
+	Body           []byte
+	KeepAnswer     bool // Record.Answer must be filled
+
+	Scheduled   int64 // Clock time at which the load model wants it to leave
+	Timeout     time.Duration
+	IdleTimeout time.Duration
+}
+
+// Answer is the text of a response, kept only where somebody needs it.
+type Answer struct {
+	Content   string
+	Reasoning string
+	ToolCalls string // JSON, "" if none
+}
+
+// Event is one token-bearing stream event.
+type Event struct {
+	At int64 // Clock time of its arrival
+}
+
+// Record is the outcome of one request. Times are Clock nanoseconds, 0 is "did not
+// happen"; counts are -1 where unknown.
+type Record struct {
+	ID             string
+	Phase          int
+	Worker         int32
+	Conversation   int64
+	ConversationID string
+	DatasetRow     int64
+	Turn           int32
+	HistoryTokens  int32
+	AskedMin       int32
+	AskedMax       int32
+
+	Scheduled  int64
+	Sent       int64
+	FirstEvent int64 // any event, a role chunk counts (TTFR)
+	FirstToken int64 // TTFT
+	FirstOut   int64 // first non-reasoning output (TTFO)
+	LastToken  int64 // latency ends here
+	StreamEnd  int64 // last byte of the response
+	Connect    int64 // duration of connection set-up, 0 where one was open
+	Reconnects int32
+
+	InputTokens      int32
+	OutputTokens     int32
+	CachedTokens     int32
+	ReasoningTokens  int32
+	FirstEventTokens int32 // tokens in the first token event: 1 unless the server says more
+	TokenSource      TokenSource
+	Stamp            Stamp
+	FinishReason     string
+
+	Status Status
+	Error  string // one sentence; "" where ok
+
+	Events []Event // token events in order; owned by the record once Do has returned
+	Answer Answer
+}
+
+// Start fills a record's identity from its request, as a Doer does first.
+func (rec *Record) Start(r *Request) {
+	*rec = Record{
+		ID: r.ID, Phase: r.Phase, Worker: r.Worker,
+		Conversation: r.Conversation, ConversationID: r.ConversationID, DatasetRow: r.DatasetRow,
+		Turn: r.Turn, HistoryTokens: r.HistoryTokens, AskedMin: r.AskedMin, AskedMax: r.AskedMax,
+		Scheduled:   r.Scheduled,
+		InputTokens: -1, OutputTokens: -1, CachedTokens: -1, ReasoningTokens: -1, FirstEventTokens: -1,
+	}
+}
+
+// Status is how a request ended. Values from 100 are the HTTP status that ended it.
+type Status uint16
+
+// The statuses of metrics.md, "One request".
+const (
+	OK Status = iota
+	Timeout
+	IdleTimeout
+	ConnectError
+	TLSError
+	Reset
+	StreamError
+	Truncated
+	Malformed
+	Empty
+	Cancelled
+	Unsent
+	Skipped
+)
+
+// TokenSource says where the token counts came from.
+type TokenSource uint8
+
+// The sources in order of trust.
+const (
+	TokensUnknown TokenSource = iota
+	TokensUsage
+	TokensTokenize
+	TokensTokenizer
+	TokensEvents
+)
+
+// Stamp says who stamped the arrivals.
+type Stamp uint8
+
+// Kernel stamps come with the bytes (SO_TIMESTAMPNS); user stamps are one clock reading
+// per read.
+const (
+	StampUser Stamp = iota
+	StampKernel
+)

@@ -1,0 +1,155 @@
+// Package result turns records into what people read: columns, windows, summaries,
+// verdicts and thresholds. What sinks see is here; how it is written is theirs.
+package result
+
+import (
+	"time"
+
+	"sparkrun/runner/load"
+	"sparkrun/runner/record"
+	"sparkrun/scenario/plan"
+)
+
+// Run is a run as sinks and summary.json see it.
+type Run struct {
+	ID          string    `json:"id"`
+	Scenario    string    `json:"scenario"`
+	Version     string    `json:"version"`
+	Started     time.Time `json:"started"`
+	Ended       time.Time `json:"ended"`
+	EpochUnix   int64     `json:"epoch_unix_ns"` // the zero of every *_ns column
+	Host        string    `json:"host"`
+	OS          string    `json:"os"`
+	Arch        string    `json:"arch"`
+	CPU         string    `json:"cpu"`
+	Cores       int       `json:"cores"`
+	Simulated   bool      `json:"simulated"` // a server of it is the simulator
+	Interrupted bool      `json:"interrupted"`
+	Dir         string    `json:"-"` // where sinks write relative paths
+
+	Plan       *plan.Plan        `json:"-"`
+	Entries    []Entry           `json:"-"` // of all cells, in plan order
+	Thresholds []ThresholdResult `json:"-"`
+}
+
+// Summary is summary.json.
+type Summary struct {
+	Schema     int               `json:"schema"` // 1
+	Run        Run               `json:"run"`
+	Cells      []Entry           `json:"cells"`
+	Thresholds []ThresholdResult `json:"thresholds"`
+}
+
+// Entry is one cell and measured phase. result.X in the language is the path X in it.
+type Entry struct {
+	Address   string            `json:"address"`
+	Benchmark string            `json:"benchmark"`
+	Server    string            `json:"server"`
+	Framework string            `json:"framework"`
+	Model     string            `json:"model"`
+	Dataset   string            `json:"dataset"`
+	Matrix    map[string]string `json:"matrix"`
+	Axes      []string          `json:"-"` // names in file order
+	Repeat    int               `json:"repeat"`
+	Phase     string            `json:"phase"`
+	Verdict   Verdict           `json:"verdict"`
+	Cause     string            `json:"cause,omitempty"` // why failed or skipped
+	Marks     []Mark            `json:"marks"`
+	Digest    string            `json:"digest"`
+
+	Window     Window              `json:"window"`
+	Requests   Requests            `json:"requests"`
+	Metrics    map[string]*Stats   `json:"metrics"`
+	Throughput map[string]*float64 `json:"throughput"` // over the window
+	WholeRun   map[string]*float64 `json:"whole_run"`  // the same, first send to last arrival of the phase
+	Goodput    map[string]*Goodput `json:"goodput"`
+	Telemetry  map[string]*float64 `json:"telemetry"`
+	Errors     []ErrorCount        `json:"errors"`
+}
+
+// Window is the stretch that throughput is measured over.
+type Window struct {
+	Seconds float64 `json:"seconds"`
+	Steady  *bool   `json:"steady"` // null: not judged
+}
+
+// Requests are the counts of a measured phase.
+type Requests struct {
+	Scheduled   int64            `json:"scheduled"`
+	OK          int64            `json:"ok"`
+	Failed      int64            `json:"failed"`
+	SuccessRate *float64         `json:"success_rate"`
+	ByStatus    map[string]int64 `json:"by_status"`
+}
+
+// Stats are the statistics of one field over the ok requests that have it. A percentile
+// that the count does not support is null.
+type Stats struct {
+	Count     int64    `json:"count"`
+	Undefined int64    `json:"undefined"` // ok requests without a value
+	Mean      *float64 `json:"mean"`
+	Std       *float64 `json:"std"`
+	Min       *float64 `json:"min"`
+	P25       *float64 `json:"p25"`
+	P50       *float64 `json:"p50"`
+	P75       *float64 `json:"p75"`
+	P90       *float64 `json:"p90"`
+	P95       *float64 `json:"p95"`
+	P99       *float64 `json:"p99"`
+	P999      *float64 `json:"p999"`
+	P9999     *float64 `json:"p9999"`
+	Max       *float64 `json:"max"`
+}
+
+// Goodput is how many requests met an slo; the name "all" stands for all slos together.
+type Goodput struct {
+	RequestsPerS *float64 `json:"requests_per_s"`
+	Attainment   *float64 `json:"slo_attainment"` // of all scheduled requests
+}
+
+// ErrorCount is a line of the error table.
+type ErrorCount struct {
+	Status  string `json:"status"`
+	Count   int64  `json:"count"`
+	Message string `json:"message"` // of the first such request
+}
+
+// Verdict is how far a cell can be trusted.
+type Verdict string
+
+// The verdicts, worst first.
+const (
+	Failed  Verdict = "failed"
+	Invalid Verdict = "invalid"
+	Skipped Verdict = "skipped"
+	Suspect Verdict = "suspect"
+	OK      Verdict = "ok"
+)
+
+// Mark is a reason to doubt a number.
+type Mark struct {
+	Name string `json:"name"`
+	Why  string `json:"why"`
+}
+
+// ThresholdResult is a threshold on one cell (or on the median of its repeats).
+type ThresholdResult struct {
+	Name      string              `json:"name"`
+	Address   string              `json:"address"` // the cell, without the repeat where over = "median"
+	Phase     string              `json:"phase"`
+	Pass      bool                `json:"pass"`
+	Undecided bool                `json:"undecided"` // a value it needs is null: counts as false
+	Source    string              `json:"source"`
+	Message   string              `json:"message"`
+	Values    map[string]*float64 `json:"values"` // what it read
+}
+
+// Cell is a finished cell with its raw records, as sinks get it. The records are read-only
+// and gone after the call.
+type Cell struct {
+	Plan    *plan.Cell
+	Server  *plan.Server
+	Entries []Entry
+	Records []record.Record
+	Outcome load.Outcome
+}

@@ -1,0 +1,25 @@
+// Package addr is what things in a scenario are called. It holds values only: a cell's
+// address prints, parses and orders, and nothing here knows what a cell does. It imports
+// the standard library alone and is imported by everybody.
+package addr
+
+// Axis is one matrix axis of a cell and the value it has there. Value is the printed
+// form without quotes: "16", "vllm", "a b".
+type Axis struct {
+	Name  string
+	Value string
+}
+
+// Cell is the address of a benchmark × matrix values × repeat, as in
+// benchmark.multi_turn[server=vllm,concurrency=16]#2.
+type Cell struct {
+	Benchmark string
+	Axes      []Axis // in the order of the scenario file
+	Repeat    int    // from 1
+}
+
+// Server is the address of a server block: server.NAME.
+func Server(name string) string { return "server." + name }
+
+// Dataset is the address of a dataset block: dataset.NAME.
+func Dataset(name string) string { return "dataset." + name }

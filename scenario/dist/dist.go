@@ -1,0 +1,62 @@
+// Package dist holds the language's distributions: values that stand wherever a token
+// count, turn count or think time does. A leaf: standard library only.
+package dist
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+)
+
+// Kind names a distribution as the scenario language does.
+type Kind string
+
+// The distributions.
+const (
+	Constant    Kind = "constant"
+	Uniform     Kind = "uniform"
+	Normal      Kind = "normal"
+	Lognormal   Kind = "lognormal"
+	Exponential Kind = "exponential"
+	Poisson     Kind = "poisson"
+	Zipf        Kind = "zipf"
+	Choice      Kind = "choice"
+)
+
+// Dist is a distribution of numbers. Times are in nanoseconds. The zero Dist is the
+// constant 0. Which parameters count depends on the kind; nil means not given.
+type Dist struct {
+	Kind        Kind
+	Value       float64 // constant
+	Min, Max    *float64
+	Mean, Std   *float64
+	MedianRatio *float64  // lognormal: median / mean, default 0.85
+	Mu, Sigma   *float64  // lognormal in log space
+	Alpha       *float64  // zipf
+	Values      []float64 // choice
+	Weights     []float64 // choice; nil is uniform
+	// Source is how the scenario wrote it ("uniform(6, 9)"); it is what plan and the
+	// digest show.
+	Source string
+}
+
+// Const is the distribution that is always v.
+func Const(v float64) Dist { return Dist{Kind: Constant, Value: v} }
+
+// Sampler draws from a distribution; it is made once and may precompute tables.
+type Sampler struct {
+	dist Dist
+	zipf []float64 // cumulative weights
+}
+
+var _ = rand.Rand{}
+
+// MarshalJSON writes a constant as its number and anything else as its source.
+func (d Dist) MarshalJSON() ([]byte, error) {
+	if d.Kind == Constant || d.Kind == "" {
+		return json.Marshal(d.Value)
+	}
+	return json.Marshal(d.String())
+}
+
+// String is the source of the distribution, or the number of a constant.
+func (d Dist) String() string { return d.Source }

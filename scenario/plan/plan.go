@@ -1,0 +1,250 @@
+// Package plan is what a scenario comes to: which cells run, in which order, on what,
+// with every number resolved. It is pure data that prints as text, JSON and DOT; secrets
+// in it show as "(sensitive)". It imports nothing but the standard library and its
+// sibling leaves.
+package plan
+
+import (
+	"time"
+
+	"sparkrun/scenario/addr"
+	"sparkrun/scenario/dist"
+	"sparkrun/scenario/metric"
+	"sparkrun/scenario/schema"
+)
+
+// Plan is a whole run, known before anything is touched.
+type Plan struct {
+	Schema     int         `json:"schema"` // 1
+	Scenario   string      `json:"scenario"`
+	Files      []string    `json:"files"`
+	Variables  []Variable  `json:"variables"`
+	Nodes      []Node      `json:"nodes"`
+	Servers    []Server    `json:"servers"`
+	Datasets   []Dataset   `json:"datasets"`
+	Sessions   []Session   `json:"sessions"`
+	Cells      []Cell      `json:"cells"` // in the order they run
+	Tasks      []Task      `json:"tasks"` // in a topological order
+	Thresholds []Threshold `json:"thresholds"`
+	Sinks      []Sink      `json:"sinks"`
+	Warnings   []string    `json:"warnings"`
+	Estimate   Estimate    `json:"estimate"`
+
+	// Secrets are the true values of everything sensitive, for the writers that must
+	// replace them. Never marshalled.
+	Secrets []string `json:"-"`
+}
+
+// Variable is an input of the scenario and who set it ("default", "--var",
+// "SPARKRUN_VAR_x", a file's name).
+type Variable struct {
+	Name   string      `json:"name"`
+	Value  schema.Text `json:"value"` // as JSON text
+	Source string      `json:"source"`
+}
+
+// Node is a machine. The node named "local" is this one.
+type Node struct {
+	Name   string        `json:"name"`
+	Host   string        `json:"host"`
+	Values schema.Values `json:"attributes"`
+}
+
+// Server is one server instance: what must run so that a cell can be measured.
+type Server struct {
+	Address   string                 `json:"address"` // server.NAME
+	Name      string                 `json:"name"`
+	Framework string                 `json:"framework"`
+	Nodes     []string               `json:"nodes"` // names; ["local"] where none is given
+	URL       string                 `json:"url,omitempty"`
+	Model     string                 `json:"model,omitempty"`
+	Port      int                    `json:"port,omitempty"` // 0: a free one
+	APIKey    schema.Text            `json:"api_key"`
+	Headers   map[string]schema.Text `json:"headers,omitempty"`
+	// Values are all attributes of the block, defaults filled; Options those of options = {}.
+	Values  schema.Values `json:"attributes"`
+	Options schema.Values `json:"options"`
+	// Launches says whether this build can start it (or attach to it).
+	Launches bool   `json:"launches"`
+	Digest   string `json:"digest"` // hex, over everything above that shapes a number
+}
+
+// Dataset is what is sent.
+type Dataset struct {
+	Address string        `json:"address"` // dataset.NAME
+	Name    string        `json:"name"`
+	Type    string        `json:"type"`
+	Values  schema.Values `json:"attributes"`
+	Digest  string        `json:"digest"`
+}
+
+// Session is a stretch of cells on one server start: start → cells → stop. Sessions
+// that share a node run one after the other.
+type Session struct {
+	ID     string   `json:"id"`     // server.NAME, or server.NAME~2 for a later start
+	Server string   `json:"server"` // address
+	Nodes  []string `json:"nodes"`
+	Cells  []string `json:"cells"` // canonical addresses
+	After  []string `json:"after"` // sessions that hold a node of ours before us
+}
+
+// Cell is one measurement: what is addressed, resumed and judged.
+type Cell struct {
+	Address   addr.Cell `json:"-"`
+	Name      string    `json:"address"`   // Address.String()
+	Canonical string    `json:"canonical"` // Address.Canonical(): the key in journals
+	Number    int       `json:"number"`    // from 1: the n in rows/<n>.jsonl
+	Digest    string    `json:"digest"`    // everything that shapes the number
+
+	Server  string `json:"server"`  // address
+	Dataset string `json:"dataset"` // address
+	Session string `json:"session"`
+	API     string `json:"api"` // "chat" or "completions"
+	Stream  bool   `json:"stream"`
+	Seed    uint64 `json:"seed"` // of this cell, from the benchmark's seed and the repeat
+
+	Phases        []Phase       `json:"phases"`
+	Conversations Conversations `json:"conversations"`
+	Request       Request       `json:"request"`
+	Record        Record        `json:"record"`
+	Abort         *Abort        `json:"abort,omitempty"`
+	Metrics       []Metric      `json:"metrics"`
+	SLOs          []SLO         `json:"slos"`
+	Estimate      Estimate      `json:"estimate"`
+}
+
+// Estimate is what is known of the size beforehand. Requests is -1 where only the run
+// can tell; Seconds is a lower bound from durations.
+type Estimate struct {
+	Requests int64   `json:"requests"`
+	Seconds  float64 `json:"seconds"`
+}
+
+// Phase is a stretch of load with its stop rules. The first limit reached ends it.
+type Phase struct {
+	Name          string        `json:"name"`
+	Measure       bool          `json:"measure"`
+	Duration      time.Duration `json:"duration_ns,omitempty"`     // 0: no limit
+	Requests      int64         `json:"requests,omitempty"`        // 0: no limit
+	Conversations int64         `json:"conversations,omitempty"`   // 0: no limit; started
+	MinRequests   int64         `json:"min_requests,omitempty"`    // go on past Duration until so many ended
+	MaxDuration   time.Duration `json:"max_duration_ns,omitempty"` // hard end, also of MinRequests
+	Concurrency   *Curve        `json:"concurrency,omitempty"`     // closed loop
+	Rate          *Curve        `json:"rate,omitempty"`            // open loop, arrivals per second
+	Arrival       string        `json:"arrival,omitempty"`         // "poisson" or "constant"
+	MaxInFlight   int64         `json:"max_concurrency,omitempty"` // open loop; 0: no limit
+	RateOf        string        `json:"rate_of,omitempty"`         // "requests" or "conversations"
+	ThinkTime     dist.Dist     `json:"think_time_ns"`             // before a slot sends again
+	Drain         time.Duration `json:"drain_ns"`                  // how long requests may finish
+	DrainHere     bool          `json:"drain_here"`                // drain at the end of this phase, not only of the last
+}
+
+// Curve is a level over a phase: constant where From equals To, else linear over its duration.
+type Curve struct {
+	From float64 `json:"from"`
+	To   float64 `json:"to"`
+}
+
+// At is the level after elapsed of total.
+func (c Curve) At(elapsed, total time.Duration) float64 {
+	if total <= 0 || elapsed >= total {
+		return c.To
+	}
+	return c.From + (c.To-c.From)*float64(elapsed)/float64(total)
+}
+
+// Conversations is how multi-turn dialogues advance.
+type Conversations struct {
+	Active   int64  `json:"active"`    // 0: as many as requests in flight
+	Sampling string `json:"sampling"`  // "round_robin" or "random"
+	MaxTurns int64  `json:"max_turns"` // user turns; 0: all
+	Answers  string `json:"answers"`   // "actual" or "dataset"
+}
+
+// Request is what every request of a cell has.
+type Request struct {
+	Timeout     time.Duration          `json:"timeout_ns"`      // whole request; 0: none
+	IdleTimeout time.Duration          `json:"idle_timeout_ns"` // between two reads; 0: none
+	Temperature *float64               `json:"temperature,omitempty"`
+	Seed        *int64                 `json:"seed,omitempty"`
+	Stop        []string               `json:"stop,omitempty"`
+	Output      string                 `json:"output"` // "forced" or "natural"
+	MinTokens   *int64                 `json:"min_tokens,omitempty"`
+	MaxTokens   *int64                 `json:"max_tokens,omitempty"`
+	MaxField    string                 `json:"max_tokens_field"`
+	Headers     map[string]schema.Text `json:"headers,omitempty"`
+	Body        map[string]any         `json:"body,omitempty"` // merged over ours
+}
+
+// Record is what is kept of each request beyond its numbers.
+type Record struct {
+	Events  bool `json:"events"`
+	Content bool `json:"content"`
+}
+
+// Abort ends a cell early when ErrorRate of the last OfLast requests failed.
+type Abort struct {
+	ErrorRate float64 `json:"error_rate"`
+	OfLast    int64   `json:"of_last"`
+}
+
+// Metric is a number computed per request.
+type Metric struct {
+	Name    string          `json:"name"`
+	Unit    string          `json:"unit"`
+	Source  string          `json:"source"` // the expression's text
+	Program *metric.Program `json:"program"`
+}
+
+// SLO is a condition a request meets or not.
+type SLO struct {
+	Name    string          `json:"name"`
+	Source  string          `json:"source"`
+	Program *metric.Program `json:"program"`
+}
+
+// Threshold is a condition on a cell's results that decides the exit code.
+type Threshold struct {
+	Name         string            `json:"name"`
+	Source       string            `json:"source"`
+	ErrorMessage string            `json:"error_message"`
+	Where        map[string]string `json:"where,omitempty"` // axis → value as printed
+	Phase        string            `json:"phase,omitempty"`
+	Over         string            `json:"over"`    // "median" or "each"
+	Program      *metric.Program   `json:"program"` // columns are result paths: "ttft_ms.p99"
+	Range        string            `json:"range"`   // file:line
+}
+
+// Sink is where results go.
+type Sink struct {
+	Address string        `json:"address"` // sink.NAME
+	Type    string        `json:"type"`
+	Values  schema.Values `json:"attributes"`
+}
+
+// TaskKind is what a task does.
+type TaskKind string
+
+// The kinds of task.
+const (
+	TaskCheck   TaskKind = "check"   // node, port, memory: before its session starts
+	TaskDataset TaskKind = "dataset" // load and verify
+	TaskStart   TaskKind = "start"   // launch or attach, until ready
+	TaskCell    TaskKind = "cell"
+	TaskStop    TaskKind = "stop" // final
+	TaskSink    TaskKind = "sink" // final
+)
+
+// Task is a node of the DAG. Needs spreads failure: a dependant is skipped with the
+// cause. After is order only. A Final task runs even after failure or interrupt, and
+// only where its Guard was attempted.
+type Task struct {
+	ID      string   `json:"id"`
+	Kind    TaskKind `json:"kind"`
+	Subject string   `json:"subject"` // the address of the server, dataset or sink, or the cell's canonical address
+	Session string   `json:"session,omitempty"`
+	Needs   []string `json:"needs"`
+	After   []string `json:"after"`
+	Final   bool     `json:"final,omitempty"`
+	Guard   string   `json:"guard,omitempty"`
+}
