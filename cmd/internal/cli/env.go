@@ -1,0 +1,24 @@
+package cli
+
+import (
+	"io"
+	"os"
+	"time"
+)
+
+// Env is the process as the commands see it: nothing else in this program reads
+// arguments, environment, signals or the standard streams, so that a test can run the
+// whole command line in its own process.
+type Env struct {
+	Args    []string // without the program's name
+	Stdin   io.Reader
+	Stdout  io.Writer
+	Stderr  io.Writer
+	Lookup  func(name string) (string, bool) // the environment
+	Signals <-chan os.Signal                 // interrupts, in the order they came
+	Now     func() time.Time
+	Self    string // path of this program, which starts the simulator and workers
+	// StdoutTerminal and StderrTerminal are the width of the terminal there, 0 for none.
+	StdoutTerminal func() int
+	StderrTerminal func() int
+}
