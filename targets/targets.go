@@ -18,6 +18,7 @@ import (
 // Cmd is a program to run on a node: argv, never a shell string.
 type Cmd struct {
 	Argv  []string
+	Name  string                 // what the program sees as argv[0], "" for Argv[0]
 	Env   map[string]schema.Text // over the node's own environment
 	Dir   string
 	Stdin io.Reader
@@ -69,6 +70,7 @@ type Node interface {
 // Launch is how one rank of a server is started. A pure value: plan prints it.
 type Launch struct {
 	Argv     []string
+	Name     string // what the program sees as argv[0], "" for Argv[0]
 	Env      map[string]schema.Text
 	Port     int
 	Lifeline bool

@@ -1,0 +1,214 @@
+// Package journal is the run's memory: an append-only file of what was about to happen
+// and what did, synced line by line. It is the only thing resume reads.
+//
+// # Format
+//
+// journal.jsonl holds one JSON object a line, each with "seq" (from 1), "time" and
+// "type". A line is written before the thing it announces ("create") or right after the
+// thing it states. A last line without a newline, or one that does not parse, is a torn
+// write and is ignored, with everything after it.
+//
+//	run        version, scenario, plan digests: {"cells": {canonical: digest}}
+//	create     kind ("process"), name, address: about to be created
+//	created    kind, name, pid, started (process start time in clock ticks): exists
+//	removed    kind, name: gone, verified
+//	cell       canonical, number, digest, outcome, cause: a cell has ended, its rows are complete
+//	interrupt  level: the user asked to stop
+//	end        exit code
+//
+// The package imports the standard library alone.
+package journal
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+)
+
+// Type is what a line says.
+type Type string
+
+// The line types.
+const (
+	Run       Type = "run"
+	Create    Type = "create"
+	Created   Type = "created"
+	Removed   Type = "removed"
+	Cell      Type = "cell"
+	Interrupt Type = "interrupt"
+	End       Type = "end"
+)
+
+// Line is one line. Which fields count depends on the type.
+type Line struct {
+	Seq  int64     `json:"seq"`
+	Time time.Time `json:"time"`
+	Type Type      `json:"type"`
+
+	Version  string            `json:"version,omitempty"`
+	Scenario string            `json:"scenario,omitempty"`
+	Cells    map[string]string `json:"cells,omitempty"` // canonical address → digest
+
+	Kind    string `json:"kind,omitempty"`
+	Name    string `json:"name,omitempty"`
+	Address string `json:"address,omitempty"`
+	Pid     int    `json:"pid,omitempty"`
+	Started uint64 `json:"started,omitempty"`
+
+	Canonical string `json:"canonical,omitempty"`
+	Number    int    `json:"number,omitempty"`
+	Digest    string `json:"digest,omitempty"`
+	Outcome   string `json:"outcome,omitempty"`
+	Cause     string `json:"cause,omitempty"`
+
+	Level int  `json:"level,omitempty"`
+	Exit  *int `json:"exit,omitempty"`
+}
+
+// Journal is an open journal. It is safe for concurrent use.
+type Journal struct {
+	mu   sync.Mutex
+	file *os.File
+	seq  int64
+}
+
+// Open opens the journal for appending, making it if it is not there. What follows the
+// last whole line is cut off.
+func Open(path string) (*Journal, error) {
+	lines, size, err := read(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	if err := errors.Join(file.Truncate(size), seekEnd(file)); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("open journal %s: %w", path, err)
+	}
+	return &Journal{file: file, seq: int64(len(lines))}, nil
+}
+
+func seekEnd(f *os.File) error {
+	_, err := f.Seek(0, io.SeekEnd)
+	return err
+}
+
+// Append writes a line and returns when it is on the disk. Seq and Time are filled in.
+func (j *Journal) Append(l Line) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	l.Seq, l.Time = j.seq+1, time.Now().UTC()
+	b, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("journal %s line: %w", l.Type, err)
+	}
+	if _, err := j.file.Write(append(b, '\n')); err != nil {
+		return fmt.Errorf("journal %s line: %w", l.Type, err)
+	}
+	if err := j.file.Sync(); err != nil {
+		return fmt.Errorf("journal %s line: %w", l.Type, err)
+	}
+	j.seq++
+	return nil
+}
+
+// Close closes the file; every line is on the disk already.
+func (j *Journal) Close() error { return j.file.Close() }
+
+// Read returns the whole lines of a journal.
+func Read(path string) ([]Line, error) {
+	lines, _, err := read(path)
+	return lines, err
+}
+
+// read returns the whole lines and how many bytes they are.
+func read(path string) (lines []Line, size int64, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read journal: %w", err)
+	}
+	defer file.Close()
+	lines, size = parse(file)
+	return lines, size, nil
+}
+
+// parse reads lines until one is torn.
+func parse(r io.Reader) (lines []Line, size int64) {
+	in := bufio.NewReader(r)
+	for {
+		b, err := in.ReadBytes('\n')
+		if err != nil {
+			return lines, size
+		}
+		var l Line
+		if json.Unmarshal(b, &l) != nil || l.Seq != int64(len(lines))+1 {
+			return lines, size
+		}
+		lines = append(lines, l)
+		size += int64(len(b))
+	}
+}
+
+// Finished returns the cells that ended with the outcome "succeeded", the last line of
+// each canonical address, by that address.
+func Finished(lines []Line) map[string]Line {
+	done := map[string]Line{}
+	for _, l := range lines {
+		if l.Type != Cell {
+			continue
+		}
+		if l.Outcome == "succeeded" {
+			done[l.Canonical] = l
+		} else {
+			delete(done, l.Canonical)
+		}
+	}
+	return done
+}
+
+// Leftover returns what was announced or created and never stated as removed.
+func Leftover(lines []Line) []Line {
+	var left []Line
+	for _, l := range lines {
+		switch l.Type {
+		case Create:
+			left = append(left, l)
+		case Created:
+			for i := range left {
+				if left[i].Name == l.Name {
+					left[i] = l
+				}
+			}
+		case Removed:
+			kept := left[:0]
+			for _, c := range left {
+				if c.Name != l.Name {
+					kept = append(kept, c)
+				}
+			}
+			left = kept
+		}
+	}
+	return left
+}
+
+// Ended reports whether the run came to its end, and with which exit code.
+func Ended(lines []Line) (code int, ok bool) {
+	for i := len(lines) - 1; i >= 0; i-- {
+		if lines[i].Type == End && lines[i].Exit != nil {
+			return *lines[i].Exit, true
+		}
+		if lines[i].Type == Run {
+			return 0, false
+		}
+	}
+	return 0, false
+}
