@@ -1,0 +1,51 @@
+# Targets for people and CI. `make check` is what a change must pass.
+GO     ?= go
+BIN    := bin/sparkrun
+LDFLAGS := -s -w $(if $(VERSION),-X sparkrun/cmd/internal/cli.Version=$(VERSION))
+# package:target of every fuzz test
+FUZZ   := $(shell grep -rl --include='*_test.go' '^func Fuzz' cmd scenario runner targets sinks | xargs grep -Ho '^func Fuzz[A-Za-z0-9_]*' | sed 's|/[^/]*:func |:|' | sort -u)
+FUZZTIME ?= 60s
+
+.PHONY: build test check fmt vet lint fuzz fuzz-short bench examples dist clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/sparkrun
+
+test:
+	$(GO) test -race ./...
+
+check: fmt vet test
+
+fmt:
+	@out=$$(gofmt -l cmd scenario runner targets sinks); [ -z "$$out" ] || { echo "gofmt these files:"; echo "$$out"; exit 1; }
+
+vet:
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+
+lint:
+	golangci-lint run
+
+# Each fuzz test for FUZZTIME; crashers land in the package's testdata/fuzz.
+fuzz:
+	@set -e; for f in $(FUZZ); do echo "== $$f"; $(GO) test -run '^$$' -fuzz "^$${f#*:}\$$" -fuzztime $(FUZZTIME) ./$${f%%:*}; done
+
+fuzz-short:
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=5s
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Every example is validated, formatted and planned; those that need no GPU are run.
+examples: build
+	$(BIN) fmt --check examples
+	@set -e; for f in examples/*.hcl; do echo "== plan $$f"; $(BIN) plan $$f >/dev/null; done
+	$(BIN) apply examples/quickstart.hcl
+	$(BIN) apply examples/ci.hcl
+
+dist:
+	@set -e; for p in linux/amd64 linux/arm64 darwin/arm64; do \
+	  CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/sparkrun-$${p%/*}-$${p#*/} ./cmd/sparkrun; done
+
+clean:
+	rm -rf bin results
