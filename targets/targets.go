@@ -94,3 +94,13 @@ type Framework interface {
 	// Ready asks once whether the server can generate with the model; it returns the model id.
 	Ready(ctx context.Context, c *http.Client, ep Endpoint) (model string, err error)
 }
+
+// Refused is Ready's error where waiting longer cannot help: a wrong key, a model that
+// is not served. Anything else is asked again.
+type Refused struct{ Err error }
+
+// Error is the reason.
+func (r *Refused) Error() string { return r.Err.Error() }
+
+// Unwrap returns the reason.
+func (r *Refused) Unwrap() error { return r.Err }

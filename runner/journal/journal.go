@@ -12,7 +12,7 @@
 //	create     kind ("process"), name, address: about to be created
 //	created    kind, name, pid, started (process start time in clock ticks): exists
 //	removed    kind, name: gone, verified
-//	cell       canonical, number, digest, outcome, cause: a cell has ended, its rows are complete
+//	cell       canonical, number, digest, outcome, cause, model, load: a cell has ended, its rows are complete
 //	interrupt  level: the user asked to stop
 //	end        exit code
 //
@@ -66,6 +66,9 @@ type Line struct {
 	Digest    string `json:"digest,omitempty"`
 	Outcome   string `json:"outcome,omitempty"`
 	Cause     string `json:"cause,omitempty"`
+	Model     string `json:"model,omitempty"`
+	// Load is what the engine knew of the cell beyond its rows (load.Outcome).
+	Load json.RawMessage `json:"load,omitempty"`
 
 	Level int  `json:"level,omitempty"`
 	Exit  *int `json:"exit,omitempty"`

@@ -60,8 +60,9 @@ type Entry struct {
 	Window     Window              `json:"window"`
 	Requests   Requests            `json:"requests"`
 	Metrics    map[string]*Stats   `json:"metrics"`
-	Throughput map[string]*float64 `json:"throughput"` // over the window
-	WholeRun   map[string]*float64 `json:"whole_run"`  // the same, first send to last arrival of the phase
+	Units      map[string]string   `json:"units,omitempty"` // of the scenario's own metrics
+	Throughput map[string]*float64 `json:"throughput"`      // over the window
+	WholeRun   map[string]*float64 `json:"whole_run"`       // the same, first send to last arrival of the phase
 	Goodput    map[string]*Goodput `json:"goodput"`
 	Telemetry  map[string]*float64 `json:"telemetry"`
 	Errors     []ErrorCount        `json:"errors"`
@@ -99,6 +100,7 @@ type Stats struct {
 	P999      *float64 `json:"p999"`
 	P9999     *float64 `json:"p9999"`
 	Max       *float64 `json:"max"`
+	Binned    bool     `json:"binned,omitempty"` // over 2^24 values: percentiles are from 1 µs bins
 }
 
 // Goodput is how many requests met an slo; the name "all" stands for all slos together.
@@ -149,6 +151,7 @@ type ThresholdResult struct {
 type Cell struct {
 	Plan    *plan.Cell
 	Server  *plan.Server
+	Model   string // as the server names it
 	Entries []Entry
 	Records []record.Record
 	Outcome load.Outcome

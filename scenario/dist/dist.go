@@ -4,7 +4,7 @@ package dist
 
 import (
 	"encoding/json"
-	"math/rand/v2"
+	"strconv"
 )
 
 // Kind names a distribution as the scenario language does.
@@ -42,14 +42,6 @@ type Dist struct {
 // Const is the distribution that is always v.
 func Const(v float64) Dist { return Dist{Kind: Constant, Value: v} }
 
-// Sampler draws from a distribution; it is made once and may precompute tables.
-type Sampler struct {
-	dist Dist
-	zipf []float64 // cumulative weights
-}
-
-var _ = rand.Rand{}
-
 // MarshalJSON writes a constant as its number and anything else as its source.
 func (d Dist) MarshalJSON() ([]byte, error) {
 	if d.Kind == Constant || d.Kind == "" {
@@ -59,4 +51,9 @@ func (d Dist) MarshalJSON() ([]byte, error) {
 }
 
 // String is the source of the distribution, or the number of a constant.
-func (d Dist) String() string { return d.Source }
+func (d Dist) String() string {
+	if d.Source == "" {
+		return strconv.FormatFloat(d.Value, 'g', -1, 64)
+	}
+	return d.Source
+}

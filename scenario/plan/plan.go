@@ -15,13 +15,15 @@ import (
 
 // Plan is a whole run, known before anything is touched.
 type Plan struct {
-	Schema     int         `json:"schema"` // 1
+	Schema     int         `json:"schema"`  // 1
+	Version    string      `json:"version"` // of the program: its change makes digests new
 	Scenario   string      `json:"scenario"`
 	Files      []string    `json:"files"`
 	Variables  []Variable  `json:"variables"`
 	Nodes      []Node      `json:"nodes"`
 	Servers    []Server    `json:"servers"`
 	Datasets   []Dataset   `json:"datasets"`
+	Benchmarks []Benchmark `json:"benchmarks"`
 	Sessions   []Session   `json:"sessions"`
 	Cells      []Cell      `json:"cells"` // in the order they run
 	Tasks      []Task      `json:"tasks"` // in a topological order
@@ -76,6 +78,13 @@ type Dataset struct {
 	Type    string        `json:"type"`
 	Values  schema.Values `json:"attributes"`
 	Digest  string        `json:"digest"`
+}
+
+// Benchmark is how the cells of a benchmark are put in order.
+type Benchmark struct {
+	Name  string `json:"name"`
+	Order string `json:"order"` // "grouped", "interleaved" or "file"
+	Seed  uint64 `json:"seed"`  // of the shuffle and of what is sent
 }
 
 // Session is a stretch of cells on one server start: start → cells → stop. Sessions

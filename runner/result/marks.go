@@ -1,0 +1,156 @@
+package result
+
+import (
+	"fmt"
+	"math"
+
+	"sparkrun/runner/load"
+	"sparkrun/runner/record"
+)
+
+// MarkDoc is a line of `sparkrun help reasons`.
+type MarkDoc struct {
+	Name     string
+	Invalid  bool // a cell with it is invalid, not just suspect
+	Sentence string
+}
+
+// Marks are all marks that this version gives.
+func Marks() []MarkDoc {
+	return []MarkDoc{
+		{"client_limited", false, "This client sent late: p99 send lag over 10 ms, or over 1 % of the median TTFT if that is more."},
+		{"network_limited", false, "Connecting took long against the answer: p99 over 5 % of the median TTFT."},
+		{"shared_client", false, "Other cells were loading from this client at the same time (--parallelism)."},
+		{"not_steady", false, "The output-token rate has a trend over the window, or requests piled up in an open loop."},
+		{"errors", false, "Fewer than 99 % of the requests succeeded; below 90 % the cell is invalid."},
+		{"too_few", false, "Fewer than 30 requests succeeded: percentiles say little."},
+		{"exhausted", false, "The dataset ended before the phase did."},
+		{"length_mismatch", false, "Answers are off the length that was forced by more than 2 %."},
+		{"batched_stream", false, "The stream had far fewer events than tokens: TTFT and ITL are those of batches."},
+		{"interrupted", false, "The cell was interrupted; what is shown is from the part that ran."},
+		{"wrong_model", true, "The server answers for another model than the one asked for."},
+	}
+}
+
+// The limits of the marks (metrics.md, "Marks").
+const (
+	lagLimitMS     = 10.0
+	lagShare       = 0.01
+	connectShare   = 0.05
+	successSuspect = 0.99
+	successInvalid = 0.9
+	fewRequests    = 30
+	lengthShare    = 0.02
+	batchedTokens  = 4.0 // tokens an event; speculative decoding stays below
+	inFlightGrowth = 1.2
+)
+
+func marks(e *Entry, w *window, out load.Outcome) []Mark {
+	found := []Mark{}
+	mark := func(name, format string, args ...any) {
+		found = append(found, Mark{name, fmt.Sprintf(format, args...)})
+	}
+
+	ttft := e.Metrics["ttft_ms"].P50
+	if lag := high(e.Metrics["send_lag_ms"]); lag != nil && ttft != nil && *lag > math.Max(lagLimitMS, lagShare**ttft) {
+		mark("client_limited", "this client sent requests up to %.3g ms late (p99), more than its numbers can bear: give it more CPU, or less load", *lag)
+	}
+	if c := high(e.Metrics["connect_ms"]); c != nil && ttft != nil && *c > connectShare**ttft {
+		mark("network_limited", "connecting took %.3g ms (p99), over 5 %% of the median TTFT of %.3g ms: measure from nearer", *c, *ttft)
+	}
+	if e.Window.Steady != nil && !*e.Window.Steady {
+		mark("not_steady", "the output-token rate rose or fell over the window: lengthen warmup")
+	} else if grew, from, to := w.piledUp(); grew {
+		steady := false
+		e.Window.Steady = &steady
+		mark("not_steady", "requests in flight grew from %.3g to %.3g over the window: the rate is more than the server bears", from, to)
+	}
+	if r := e.Requests.SuccessRate; r != nil && *r < successSuspect {
+		mark("errors", "only %s of the requests succeeded", percent(*r))
+	}
+	if e.Requests.OK < fewRequests {
+		mark("too_few", "%d requests succeeded, fewer than %d", e.Requests.OK, fewRequests)
+	}
+	if out.Exhausted {
+		mark("exhausted", "the dataset ended before the phase did: set when_exhausted, or more conversations")
+	}
+	if off, asked, got := w.lengthMismatch(); off {
+		mark("length_mismatch", "%.4g output tokens were forced on average, %.4g came: the server does not honour the length", asked, got)
+	}
+	if t := e.Metrics["tokens_per_event"].P50; t != nil && *t >= batchedTokens {
+		mark("batched_stream", "a stream event had %.3g tokens (median): TTFT and ITL are those of batches", *t)
+	}
+	if out.Interrupted {
+		mark("interrupted", "the run was interrupted while this was measured")
+	}
+	return found
+}
+
+// high is the p99, or the maximum where there are too few values for one.
+func high(s *Stats) *float64 {
+	if s.P99 != nil {
+		return s.P99
+	}
+	return s.Max
+}
+
+// lengthMismatch compares the lengths that were forced with those that came.
+func (w *window) lengthMismatch() (off bool, asked, got float64) {
+	n := 0.0
+	for _, rec := range w.ok {
+		if rec.AskedMin > 0 && rec.AskedMin == rec.AskedMax && rec.OutputTokens >= 0 && rec.TokenSource != record.TokensEvents {
+			asked += float64(rec.AskedMax)
+			got += float64(rec.OutputTokens)
+			n++
+		}
+	}
+	if n == 0 {
+		return false, 0, 0
+	}
+	return math.Abs(got-asked) > lengthShare*asked, asked / n, got / n
+}
+
+// piledUp reports whether the requests in flight of an open loop grew by more than a
+// fifth from the first half of the window to the second.
+func (w *window) piledUp() (grew bool, from, to float64) {
+	if w.cell.Phases[w.phase].Rate == nil || w.seconds() < steadyBins {
+		return false, 0, 0
+	}
+	middle := (w.ran.Start + w.ran.End) / 2
+	first, second := *w, *w
+	first.ran.End, second.ran.Start = middle, middle
+	for i := range w.all {
+		from += first.overlap(&w.all[i])
+		to += second.overlap(&w.all[i])
+	}
+	from, to = from/first.seconds(), to/second.seconds()
+	return to > inFlightGrowth*from && to-from > 1, from, to
+}
+
+// verdict is product.md's: failed, invalid, suspect, ok.
+func verdict(e *Entry) Verdict {
+	if e.Requests.OK == 0 {
+		return Failed
+	}
+	if r := e.Requests.SuccessRate; r != nil && *r < successInvalid {
+		return Invalid
+	}
+	worst := OK
+	for _, m := range e.Marks {
+		worst = Suspect
+		for _, doc := range Marks() {
+			if doc.Name == m.Name && doc.Invalid {
+				return Invalid
+			}
+		}
+	}
+	return worst
+}
+
+// Add marks an entry after the fact and judges it anew.
+func (e *Entry) Add(name, why string) {
+	e.Marks = append(e.Marks, Mark{name, why})
+	if e.Verdict != Failed && e.Verdict != Skipped {
+		e.Verdict = verdict(e)
+	}
+}

@@ -1,0 +1,193 @@
+package result
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"sparkrun/scenario/metric"
+	"sparkrun/scenario/plan"
+)
+
+// Thresholds judges every threshold of the plan on the entries it is meant for: on the
+// median of a cell's repeats, or on each. An error names the thresholds that are meant
+// for nothing.
+func Thresholds(p *plan.Plan, entries []Entry) ([]ThresholdResult, error) {
+	var results []ThresholdResult
+	var idle []string
+	for i := range p.Thresholds {
+		t := &p.Thresholds[i]
+		groups := group(t, p, entries)
+		if len(groups) == 0 {
+			idle = append(idle, fmt.Sprintf("threshold %s (%s) matches no cell: check its where and phase", t.Name, t.Range))
+		}
+		for _, g := range groups {
+			results = append(results, judge(t, g))
+		}
+	}
+	if idle != nil {
+		return results, fmt.Errorf("%s", strings.Join(idle, "; "))
+	}
+	return results, nil
+}
+
+// repeats are the entries that a threshold sees as one.
+type repeats struct {
+	address string
+	entries []*Entry
+}
+
+func group(t *plan.Threshold, p *plan.Plan, entries []Entry) []repeats {
+	names := map[string]string{} // address → without the repeat
+	for i := range p.Cells {
+		names[p.Cells[i].Name] = p.Cells[i].Address.WithoutRepeat()
+	}
+	var groups []repeats
+	at := map[string]int{}
+	for i := range entries {
+		e := &entries[i]
+		if !meant(t, e) {
+			continue
+		}
+		address := e.Address
+		if t.Over == "median" {
+			address = names[e.Address]
+		}
+		key := address + " " + e.Phase
+		n, ok := at[key]
+		if !ok {
+			n = len(groups)
+			at[key] = n
+			groups = append(groups, repeats{address: address})
+		}
+		groups[n].entries = append(groups[n].entries, e)
+	}
+	return groups
+}
+
+func meant(t *plan.Threshold, e *Entry) bool {
+	for axis, want := range t.Where {
+		got, ok := e.Matrix[axis]
+		switch axis {
+		case "benchmark":
+			got, ok = e.Benchmark, true
+		case "repeat":
+			got, ok = fmt.Sprint(e.Repeat), true
+		}
+		if !ok || got != want {
+			return false
+		}
+	}
+	return t.Phase == "" || t.Phase == e.Phase
+}
+
+// judge evaluates the condition on the medians of what it reads. A value that one of the
+// repeats lacks is null, and a condition that hangs on it undecided.
+func judge(t *plan.Threshold, g repeats) ThresholdResult {
+	r := ThresholdResult{
+		Name: t.Name, Address: g.address, Phase: g.entries[0].Phase,
+		Source: t.Source, Values: map[string]*float64{},
+	}
+	values := make([]float64, len(t.Program.Columns))
+	for i, path := range t.Program.Columns {
+		over := make([]float64, len(g.entries))
+		known := true
+		for j, e := range g.entries {
+			v := e.Value(path)
+			if v == nil {
+				known = false
+				break
+			}
+			over[j] = *v
+		}
+		values[i] = math.NaN()
+		if known {
+			values[i] = median(over)
+		}
+		r.Values[path] = ptr(values[i])
+	}
+	verdict := t.Program.Scalar(values)
+	r.Pass, r.Undecided = verdict == 1, math.IsNaN(verdict)
+	if !r.Pass {
+		r.Message = message(t, &r)
+	}
+	return r
+}
+
+// message is the threshold's own sentence and the values that it is about.
+func message(t *plan.Threshold, r *ThresholdResult) string {
+	var read []string
+	for _, path := range t.Program.Columns {
+		v := "null"
+		if r.Values[path] != nil {
+			v = fmt.Sprintf("%.6g", *r.Values[path])
+		}
+		read = append(read, strings.TrimPrefix(strings.TrimPrefix(path, "metrics."), "throughput.")+" = "+v)
+	}
+	sentence := t.ErrorMessage
+	if sentence == "" {
+		sentence = "not met: " + t.Source
+	}
+	if r.Undecided {
+		sentence += " (undecided: a value that it needs is missing)"
+	}
+	return fmt.Sprintf("%s [%s]", sentence, strings.Join(read, ", "))
+}
+
+// Value is the number at a path of metric.ResultPaths, nil where it is null.
+func (e *Entry) Value(path string) *float64 {
+	part := strings.Split(metric.FullPath(path), ".")
+	switch {
+	case len(part) == 3 && part[0] == "metrics" && e.Metrics[part[1]] != nil:
+		return e.Metrics[part[1]].value(part[2])
+	case len(part) == 2 && part[0] == "throughput":
+		return e.Throughput[part[1]]
+	case len(part) == 2 && part[0] == "whole_run":
+		return e.WholeRun[part[1]]
+	case len(part) == 3 && part[0] == "goodput" && e.Goodput[part[1]] != nil:
+		if part[2] == "requests_per_s" {
+			return e.Goodput[part[1]].RequestsPerS
+		}
+		return e.Goodput[part[1]].Attainment
+	case len(part) == 2 && part[0] == "window":
+		return &e.Window.Seconds
+	case len(part) == 2 && part[0] == "requests":
+		n := e.Requests
+		return map[string]*float64{
+			"scheduled": ptr(float64(n.Scheduled)), "ok": ptr(float64(n.OK)), "failed": ptr(float64(n.Failed)), "success_rate": n.SuccessRate,
+		}[part[1]]
+	}
+	return nil
+}
+
+func (s *Stats) value(name string) *float64 {
+	switch name {
+	case "count":
+		return ptr(float64(s.Count))
+	case "mean":
+		return s.Mean
+	case "std":
+		return s.Std
+	case "min":
+		return s.Min
+	case "p25":
+		return s.P25
+	case "p50":
+		return s.P50
+	case "p75":
+		return s.P75
+	case "p90":
+		return s.P90
+	case "p95":
+		return s.P95
+	case "p99":
+		return s.P99
+	case "p999":
+		return s.P999
+	case "p9999":
+		return s.P9999
+	case "max":
+		return s.Max
+	}
+	return nil
+}

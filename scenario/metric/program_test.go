@@ -1,0 +1,59 @@
+package metric
+
+import (
+	"math"
+	"testing"
+)
+
+// Each program is written in reverse Polish; the rows cover null in every place.
+func TestEval(t *testing.T) {
+	null := math.NaN()
+	cols := []string{"a", "b"}
+	rows := [][]float64{{1, 10, null, 4}, {2, 0, 3, null}}
+	col := func(i int) Instr { return Instr{Col, i} }
+	for name, test := range map[string]struct {
+		code []Instr
+		want []float64
+	}{
+		"a + b":                      {[]Instr{col(0), col(1), {Op: Add}}, []float64{3, 10, null, null}},
+		"a / b, nothing below":       {[]Instr{col(0), col(1), {Op: Div}}, []float64{0.5, null, null, null}},
+		"-a - b":                     {[]Instr{col(0), {Op: Neg}, col(1), {Op: Sub}}, []float64{-3, -10, null, null}},
+		"a < b, a metric's":          {[]Instr{col(0), col(1), {Lt, NullIsFalse}}, []float64{1, 0, 0, 0}},
+		"a < b, absent is met":       {[]Instr{col(0), col(1), {Lt, NullIsTrue}}, []float64{1, 0, 1, 1}},
+		"a < b, a threshold's":       {[]Instr{col(0), col(1), {Lt, NullIsUnknown}}, []float64{1, 0, null, null}},
+		"false && unknown":           {[]Instr{col(1), {Op: Const}, {Lt, NullIsUnknown}, col(0), {Op: Const}, {Lt, NullIsUnknown}, {Op: And}}, []float64{0, 0, 0, 0}},
+		"true || unknown":            {[]Instr{col(1), {Op: Const}, {Ge, NullIsUnknown}, col(0), {Op: Const}, {Lt, NullIsUnknown}, {Op: Or}}, []float64{1, 1, 1, null}},
+		"!(a < b)":                   {[]Instr{col(0), col(1), {Lt, NullIsUnknown}, {Op: Not}}, []float64{0, 1, null, null}},
+		"a < b ? a : b":              {[]Instr{col(0), col(1), {Lt, NullIsFalse}, col(0), col(1), {Op: Select}}, []float64{1, 0, 3, null}},
+		"min(a, max(b, 0))":          {[]Instr{col(0), col(1), {Op: Const}, {Op: Max}, {Op: Min}}, []float64{1, 0, null, null}},
+		"pow(a, b), floor, ceil, %":  {[]Instr{col(0), col(1), {Op: Pow}, {Op: Floor}, {Op: Ceil}, {Op: Const, Arg: 1}, {Op: Mod}}, []float64{1, 1, null, null}},
+		"abs(0 - b) == b, b != null": {[]Instr{{Op: Const}, col(1), {Op: Sub}, {Op: Abs}, col(1), {Op: Eq}}, []float64{1, 1, 1, 0}},
+	} {
+		p := &Program{Columns: cols, Code: test.code, Consts: []float64{0, 7}, Depth: 4}
+		got := p.Eval(rows, 4)
+		for i := range got {
+			if got[i] != test.want[i] && !(math.IsNaN(got[i]) && math.IsNaN(test.want[i])) {
+				t.Errorf("%s: row %d is %v, want %v", name, i, got[i], test.want[i])
+			}
+			if one := p.Scalar([]float64{rows[0][i], rows[1][i]}); one != got[i] && !math.IsNaN(one) {
+				t.Errorf("%s: row %d alone is %v, in the column %v", name, i, one, got[i])
+			}
+		}
+	}
+}
+
+func TestRegistry(t *testing.T) {
+	for _, n := range append(append(Request(), Throughput()...), Counts()...) {
+		if n.Doc == "" || (n.Unit == "") != n.Text {
+			t.Errorf("%s lacks a unit or a sentence: %+v", n.Name, n)
+		}
+	}
+	for short, full := range map[string]string{
+		"ttft_ms.p99": "metrics.ttft_ms.p99", "output_tokens_per_s": "throughput.output_tokens_per_s",
+		"requests.success_rate": "requests.success_rate", "mine.mean": "metrics.mine.mean", "goodput.all.requests_per_s": "goodput.all.requests_per_s",
+	} {
+		if got := FullPath(short); got != full {
+			t.Errorf("FullPath(%q) = %q, want %q", short, got, full)
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package metric
+
+import "strings"
+
+// Number is a line of the registry: what a column, a path in summary.json and a word in
+// an expression mean. Definitions are those of shared metrics.
+type Number struct {
+	Name string
+	Unit string // "ms", "ns", "tokens", "1/s", "tokens/s", "%", "1"
+	Doc  string
+	Text bool // a string: in the rows, not in expressions
+	Stat bool // summarised: mean, percentiles …
+}
+
+// Request are the fields of one request, in the order of the raw rows. Undefined is null.
+func Request() []Number { return request }
+
+var request = []Number{
+	{Name: "request_id", Text: true, Doc: "The X-Request-Id header that was sent."},
+	{Name: "dataset_row", Unit: "1", Doc: "Line of the dataset's file, from 0; null where the dataset is synthetic."},
+	{Name: "conversation_id", Text: true, Doc: "The dialogue that the request belongs to."},
+	{Name: "turn", Unit: "1", Doc: "User turns before this one in its conversation."},
+	{Name: "history_tokens", Unit: "tokens", Stat: true, Doc: "Tokens of all earlier messages of the conversation."},
+	{Name: "approx_cached_percent", Unit: "%", Stat: true, Doc: "100 × history_tokens / input_tokens: how much of the prompt the server has seen before."},
+	{Name: "scheduled_ns", Unit: "ns", Doc: "When the load model wanted the request to leave: closed loop, when its slot became free after think time; open loop, its arrival, fixed before the phase began. Since the run's epoch."},
+	{Name: "sent_ns", Unit: "ns", Doc: "Just before the first byte of the request was written, on a connection already open."},
+	{Name: "send_lag_ms", Unit: "ms", Stat: true, Doc: "sent − scheduled: the client's own fault."},
+	{Name: "connect_ms", Unit: "ms", Stat: true, Doc: "Connection set-up, where one had to be made; never part of TTFT."},
+	{Name: "reconnects", Unit: "1", Doc: "Connections found dead before a byte of the response and replaced."},
+	{Name: "ttfr_ms", Unit: "ms", Stat: true, Doc: "sent → the first stream event of any kind; a role chunk counts."},
+	{Name: "ttft_ms", Unit: "ms", Stat: true, Doc: "sent → the first event with non-empty content, reasoning, tool call or text."},
+	{Name: "ttfo_ms", Unit: "ms", Stat: true, Doc: "sent → the first output that is not reasoning."},
+	{Name: "tpot_ms", Unit: "ms", Stat: true, Doc: "(last token event − first) / (output_tokens − tokens in the first event); undefined where that is less than 1 token."},
+	{Name: "stall_ms", Unit: "ms", Stat: true, Doc: "The longest gap between two token events."},
+	{Name: "latency_ms", Unit: "ms", Stat: true, Doc: "sent → the last token-bearing event."},
+	{Name: "response_time_ms", Unit: "ms", Stat: true, Doc: "scheduled → the same end: latency without coordinated omission."},
+	{Name: "stream_end_ms", Unit: "ms", Stat: true, Doc: "sent → the end of the response, after usage and [DONE]."},
+	{Name: "input_tokens", Unit: "tokens", Stat: true, Doc: "Prompt tokens by the server's usage, else its /tokenize, else the scenario's tokenizer; token_source says which."},
+	{Name: "output_tokens", Unit: "tokens", Stat: true, Doc: "Generated tokens, from the same source; last resort: token events."},
+	{Name: "cached_tokens", Unit: "tokens", Stat: true, Doc: "Prompt tokens the server took from its prefix cache, by its usage."},
+	{Name: "reasoning_tokens", Unit: "tokens", Stat: true, Doc: "Output tokens that were reasoning, by the server's usage."},
+	{Name: "token_source", Text: true, Doc: "usage, tokenize, tokenizer or events."},
+	{Name: "token_events", Unit: "1", Stat: true, Doc: "Stream events that bore tokens."},
+	{Name: "tokens_per_event", Unit: "tokens", Stat: true, Doc: "output_tokens / token_events: above 1 for speculative decoding or batched streams."},
+	{Name: "output_tokens_per_s_per_user", Unit: "tokens/s", Stat: true, Doc: "1000 / tpot_ms: the speed one user sees."},
+	{Name: "asked_min_tokens", Unit: "tokens", Doc: "The least output that was asked for."},
+	{Name: "asked_max_tokens", Unit: "tokens", Doc: "The most output that was asked for."},
+	{Name: "finish_reason", Text: true, Doc: "As the server said."},
+	{Name: "status", Text: true, Doc: "ok, or how the request failed: http_<code> timeout idle_timeout connect_error tls_error reset stream_error truncated malformed empty cancelled unsent skipped."},
+	{Name: "stamp", Text: true, Doc: "kernel: arrivals are the kernel's receive stamps; user: one clock reading per read."},
+	{Name: "error", Text: true, Doc: "One sentence on what went wrong; null where ok."},
+}
+
+// ITL is the pooled gap between token events: summarised, but not a field of a request.
+var ITL = Number{Name: "itl_ms", Unit: "ms", Stat: true, Doc: "Gaps between consecutive token events of all ok requests. An event with several tokens is one gap."}
+
+// Throughput are the rates over a window.
+func Throughput() []Number { return throughput }
+
+var throughput = []Number{
+	{Name: "requests_per_s", Unit: "1/s", Doc: "Requests that ended ok inside the window, a second."},
+	{Name: "output_tokens_per_s", Unit: "tokens/s", Doc: "Output tokens that arrived inside the window, a second."},
+	{Name: "input_tokens_per_s", Unit: "tokens/s", Doc: "Prompt tokens of requests whose first token arrived inside the window, a second."},
+	{Name: "total_tokens_per_s", Unit: "tokens/s", Doc: "Input and output together."},
+	{Name: "concurrency_achieved", Unit: "1", Doc: "Requests in flight, averaged over the window."},
+}
+
+// Counts are the request counts of an entry: result.requests.X.
+func Counts() []Number { return counts }
+
+var counts = []Number{
+	{Name: "scheduled", Unit: "1", Doc: "Requests that the load model wanted to send."},
+	{Name: "ok", Unit: "1", Doc: "Requests that succeeded."},
+	{Name: "failed", Unit: "1", Doc: "All others, unsent and skipped ones included."},
+	{Name: "success_rate", Unit: "1", Doc: "ok / scheduled, cancelled ones of an interrupt left out."},
+}
+
+// Statistics are the words after a summarised number: result.ttft_ms.p99.
+var Statistics = []string{"count", "mean", "std", "min", "p25", "p50", "p75", "p90", "p95", "p99", "p999", "p9999", "max"}
+
+// Goodput are the words after result.goodput.<slo>.
+var Goodput = []string{"requests_per_s", "slo_attainment"}
+
+// ResultPaths are the paths below result. that a scenario with these custom metrics and
+// slos has. Those under metrics and throughput may be written without that word.
+func ResultPaths(metrics, slos []string) []string {
+	var paths []string
+	fields := []string{ITL.Name}
+	for _, f := range request {
+		if f.Stat {
+			fields = append(fields, f.Name)
+		}
+	}
+	for _, f := range append(fields, metrics...) {
+		for _, s := range Statistics {
+			paths = append(paths, "metrics."+f+"."+s)
+		}
+	}
+	for _, n := range throughput {
+		paths = append(paths, "throughput."+n.Name, "whole_run."+n.Name)
+	}
+	for _, n := range counts {
+		paths = append(paths, "requests."+n.Name)
+	}
+	for _, s := range append([]string{"all"}, slos...) {
+		for _, w := range Goodput {
+			paths = append(paths, "goodput."+s+"."+w)
+		}
+	}
+	return append(paths, "window.seconds")
+}
+
+// FullPath is a path of ResultPaths for what a scenario may write short: ttft_ms.p99 for
+// metrics.ttft_ms.p99, output_tokens_per_s for throughput.output_tokens_per_s.
+func FullPath(path string) string {
+	first, _, _ := strings.Cut(path, ".")
+	switch first {
+	case "metrics", "throughput", "whole_run", "requests", "goodput", "window":
+		return path
+	}
+	for _, n := range throughput {
+		if n.Name == path {
+			return "throughput." + path
+		}
+	}
+	return "metrics." + path
+}

@@ -1,0 +1,288 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"sparkrun/scenario/addr"
+)
+
+// Build completes a plan whose servers, datasets, benchmarks, sinks and cells (in the
+// file's order) are filled in: digests, the cells' order and numbers, sessions, tasks
+// and estimates. What it decides depends on nothing but the plan.
+func Build(p *Plan) {
+	p.Schema = 1
+	for i := range p.Servers {
+		p.Servers[i].Digest = digest(serverShape(&p.Servers[i]))
+	}
+	for i := range p.Datasets {
+		d := &p.Datasets[i]
+		d.Digest = digest(d.Digest, d.Type, d.Values)
+	}
+	for i := range p.Cells {
+		c := &p.Cells[i]
+		c.Name, c.Canonical = c.Address.String(), c.Address.Canonical()
+		c.Seed = cellSeed(p.benchmark(c.Address.Benchmark).Seed, c.Address)
+		c.Digest = digest(p.Version, c.Canonical, p.server(c.Server).Digest, p.dataset(c.Dataset).Digest, c.shape())
+		c.Estimate = c.estimate()
+	}
+	p.order()
+	p.sessions()
+	p.tasks()
+	for i := range p.Cells {
+		c := &p.Cells[i]
+		c.Number = i + 1
+		p.Estimate.Seconds += c.Estimate.Seconds
+		if c.Estimate.Requests < 0 || p.Estimate.Requests < 0 {
+			p.Estimate.Requests = -1
+		} else {
+			p.Estimate.Requests += c.Estimate.Requests
+		}
+	}
+}
+
+// cellSeed seeds what a cell sends. The server is left out of it, so that every server
+// gets the same requests.
+func cellSeed(seed uint64, c addr.Cell) uint64 {
+	c.Axes = slices.DeleteFunc(slices.Clone(c.Axes), func(a addr.Axis) bool { return a.Name == "server" })
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s", seed, c.Canonical())
+	return h.Sum64()
+}
+
+// digest is over the JSON of its parts, in which maps have sorted keys and secrets are
+// redacted.
+func digest(parts ...any) string {
+	b, err := json.Marshal(parts)
+	if err != nil {
+		panic(fmt.Sprintf("plan: digest of plain data: %v", err))
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}
+
+func serverShape(s *Server) any {
+	return []any{s.Name, s.Framework, s.Nodes, s.URL, s.Model, s.Headers, s.Values, s.Options}
+}
+
+// shape is what of a cell shapes its numbers, apart from its server and dataset. Metrics
+// and slos are computed from the rows and may change.
+func (c *Cell) shape() any {
+	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort}
+}
+
+func (p *Plan) benchmark(name string) *Benchmark {
+	for i := range p.Benchmarks {
+		if p.Benchmarks[i].Name == name {
+			return &p.Benchmarks[i]
+		}
+	}
+	return &Benchmark{Name: name}
+}
+
+func (p *Plan) server(address string) *Server {
+	for i := range p.Servers {
+		if p.Servers[i].Address == address {
+			return &p.Servers[i]
+		}
+	}
+	return &Server{Address: address}
+}
+
+func (p *Plan) dataset(address string) *Dataset {
+	for i := range p.Datasets {
+		if p.Datasets[i].Address == address {
+			return &p.Datasets[i]
+		}
+	}
+	return &Dataset{Address: address}
+}
+
+// order puts the cells into the order in which they run. Benchmarks follow each other as
+// the file has them, but neighbours that are grouped share their servers' starts.
+func (p *Plan) order() {
+	var out []Cell
+	for rest := p.Cells; len(rest) > 0; {
+		first := p.benchmark(rest[0].Address.Benchmark)
+		n := 1
+		for n < len(rest) {
+			b := p.benchmark(rest[n].Address.Benchmark)
+			if b != first && (b.Order != "grouped" || first.Order != "grouped") {
+				break
+			}
+			n++
+		}
+		out = append(out, arrange(rest[:n], *first)...)
+		rest = rest[n:]
+	}
+	p.Cells = out
+}
+
+// arrange orders the cells of a stretch. grouped: server by server, shuffled within one.
+// interleaved: repeat by repeat, shuffled within one. file: as they are.
+func arrange(cells []Cell, b Benchmark) []Cell {
+	key := func(c *Cell) string { return c.Server }
+	switch b.Order {
+	case "file":
+		return cells
+	case "interleaved":
+		key = func(c *Cell) string { return fmt.Sprint(c.Address.Repeat) }
+	}
+	var keys []string
+	groups := map[string][]Cell{}
+	for i := range cells {
+		k := key(&cells[i])
+		if groups[k] == nil {
+			keys = append(keys, k)
+		}
+		groups[k] = append(groups[k], cells[i])
+	}
+	r := rand.New(rand.NewPCG(b.Seed, 0x6f72646572)) // "order"
+	var out []Cell
+	for _, k := range keys {
+		g := groups[k]
+		r.Shuffle(len(g), func(i, j int) { g[i], g[j] = g[j], g[i] })
+		out = append(out, g...)
+	}
+	return out
+}
+
+// sessions groups the ordered cells by server start. A launched server holds its nodes,
+// so it stops when another one needs any of them; one that is attached to holds none.
+func (p *Plan) sessions() {
+	type holder struct{ session, last string }
+	var (
+		open   = map[string]int{}    // server → index of its session that goes on
+		starts = map[string]int{}    // server → sessions so far
+		holds  = map[string]holder{} // node → who holds it
+	)
+	for i := range p.Cells {
+		c := &p.Cells[i]
+		s := p.server(c.Server)
+		at, ok := open[c.Server]
+		if !ok {
+			starts[c.Server]++
+			id := c.Server
+			if n := starts[c.Server]; n > 1 {
+				id = fmt.Sprintf("%s~%d", c.Server, n)
+			}
+			session := Session{ID: id, Server: c.Server, After: []string{}}
+			if s.URL == "" {
+				session.Nodes = s.Nodes
+			}
+			for _, n := range session.Nodes {
+				if h, held := holds[n]; held {
+					delete(open, h.last)
+					if !slices.Contains(session.After, h.session) {
+						session.After = append(session.After, h.session)
+					}
+				}
+				holds[n] = holder{id, c.Server}
+			}
+			at = len(p.Sessions)
+			open[c.Server] = at
+			p.Sessions = append(p.Sessions, session)
+		}
+		p.Sessions[at].Cells = append(p.Sessions[at].Cells, c.Canonical)
+		c.Session = p.Sessions[at].ID
+	}
+}
+
+// tasks makes the DAG. Sessions that share a node follow each other by After edges from
+// the check of the later one to the stop of the earlier one.
+func (p *Plan) tasks() {
+	add := func(t Task) {
+		if t.Needs == nil {
+			t.Needs = []string{}
+		}
+		if t.After == nil {
+			t.After = []string{}
+		}
+		p.Tasks = append(p.Tasks, t)
+	}
+	var ends []string
+	for _, d := range p.Datasets {
+		add(Task{ID: d.Address + ".load", Kind: TaskDataset, Subject: d.Address})
+	}
+	for _, s := range p.Sessions {
+		check, start, stop := s.ID+".check", s.ID+".start", s.ID+".stop"
+		var after, loads []string
+		for _, before := range s.After {
+			after = append(after, before+".stop")
+		}
+		// A server is not started for datasets that can't be read.
+		for i := range p.Cells {
+			if load := p.Cells[i].Dataset + ".load"; p.Cells[i].Session == s.ID && !slices.Contains(loads, load) {
+				loads = append(loads, load)
+			}
+		}
+		add(Task{ID: check, Kind: TaskCheck, Subject: s.Server, Session: s.ID, After: slices.Concat(after, loads)})
+		add(Task{ID: start, Kind: TaskStart, Subject: s.Server, Session: s.ID, Needs: []string{check}})
+		for _, canonical := range s.Cells {
+			add(Task{ID: canonical, Kind: TaskCell, Subject: canonical, Session: s.ID, Needs: []string{start, p.cell(canonical).Dataset + ".load"}})
+		}
+		add(Task{ID: stop, Kind: TaskStop, Subject: s.Server, Session: s.ID, After: append([]string{start}, s.Cells...), Final: true, Guard: start})
+		ends = append(ends, stop)
+	}
+	for i := range p.Cells {
+		ends = append(ends, p.Cells[i].Canonical)
+	}
+	for _, s := range p.Sinks {
+		add(Task{ID: s.Address + ".write", Kind: TaskSink, Subject: s.Address, After: ends, Final: true})
+	}
+}
+
+func (p *Plan) cell(canonical string) *Cell {
+	for i := range p.Cells {
+		if p.Cells[i].Canonical == canonical {
+			return &p.Cells[i]
+		}
+	}
+	panic("plan: no cell " + canonical)
+}
+
+// estimate adds up what the phases say of themselves.
+func (c *Cell) estimate() Estimate {
+	var sum Estimate
+	for i := range c.Phases {
+		e := c.Phases[i].Estimate()
+		sum.Seconds += e.Seconds
+		if e.Requests < 0 || sum.Requests < 0 {
+			sum.Requests = -1
+		} else {
+			sum.Requests += e.Requests
+		}
+	}
+	return sum
+}
+
+// Estimate is the phase's length and number of requests as far as its declaration says:
+// a closed loop's requests in a duration depend on the server, an open loop's don't.
+func (ph *Phase) Estimate() Estimate {
+	e := Estimate{Requests: -1, Seconds: ph.Duration.Seconds()}
+	if ph.Requests > 0 && ph.Duration == 0 {
+		e.Requests = ph.Requests
+	}
+	if ph.Rate != nil && ph.RateOf != "conversations" {
+		mean := (ph.Rate.From + ph.Rate.To) / 2
+		switch {
+		case ph.Duration > 0:
+			e.Requests = int64(mean*ph.Duration.Seconds() + 0.5)
+			if ph.Requests > 0 && ph.Requests < e.Requests {
+				e.Requests, e.Seconds = ph.Requests, float64(ph.Requests)/mean
+			}
+		case ph.Requests > 0 && mean > 0:
+			e.Seconds = float64(ph.Requests) / mean
+		}
+	}
+	return e
+}
+
+// Total is the longest that a phase's length can be told to be, 0 for unknown.
+func (ph *Phase) Total() time.Duration { return max(ph.Duration, ph.MaxDuration) }

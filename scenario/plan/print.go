@@ -1,0 +1,206 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// JSON writes the plan as one indented JSON object.
+func (p *Plan) JSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(p)
+}
+
+// TextOptions are what the text needs to know of other layers.
+type TextOptions struct {
+	// Launch says how a server is started, a line each; nil leaves it out.
+	Launch func(Server) []string
+}
+
+// Text writes the plan for people.
+func (p *Plan) Text(w io.Writer, o TextOptions) error {
+	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintf(out, "Scenario %s: %d cells, %s, %s\n", p.Scenario, len(p.Cells), count(len(p.Sessions), "server start"), p.Estimate)
+	for _, b := range p.Benchmarks {
+		fmt.Fprintf(out, "  benchmark.%s\torder %s, seed %d\n", b.Name, b.Order, b.Seed)
+	}
+	for _, v := range p.Variables {
+		fmt.Fprintf(out, "  var.%s\t= %s\t(%s)\n", v.Name, v.Value, v.Source)
+	}
+	for _, s := range p.Sessions {
+		srv := p.server(s.Server)
+		fmt.Fprintf(out, "\n%s\t%s%s\n", s.ID, srv.Framework, where(srv))
+		if len(s.After) > 0 {
+			fmt.Fprintf(out, "  after %s has stopped\n", strings.Join(s.After, ", "))
+		}
+		if o.Launch != nil && srv.Launches {
+			for _, line := range o.Launch(*srv) {
+				fmt.Fprintf(out, "  $ %s\n", line)
+			}
+		}
+		for _, canonical := range s.Cells {
+			c := p.cell(canonical)
+			fmt.Fprintf(out, "  %d\t%s\t%s\n", c.Number, c.Name, c.Estimate)
+		}
+	}
+	fmt.Fprintln(out)
+	shown := map[string]bool{}
+	for i := range p.Cells {
+		c := &p.Cells[i]
+		if b := c.Address.Benchmark; !shown[b] {
+			shown[b] = true
+			fmt.Fprintf(out, "Phases of benchmark.%s, as in %s:\n", b, c.Name)
+			for j := range c.Phases {
+				fmt.Fprintf(out, "  %s\t%s\n", c.Phases[j].Name, c.Phases[j].describe())
+			}
+			for _, m := range c.Metrics {
+				fmt.Fprintf(out, "  metric %s\t%s\n", m.Name, m.Source)
+			}
+			for _, m := range c.SLOs {
+				fmt.Fprintf(out, "  slo %s\t%s\n", m.Name, m.Source)
+			}
+		}
+	}
+	for _, d := range p.Datasets {
+		fmt.Fprintf(out, "%s\t%s%s\n", d.Address, d.Type, settings(d.Values))
+	}
+	for _, t := range p.Thresholds {
+		fmt.Fprintf(out, "threshold.%s\t%s\n", t.Name, t.Source)
+	}
+	for _, s := range p.Sinks {
+		fmt.Fprintf(out, "%s\t%s\n", s.Address, s.Type)
+	}
+	for _, warning := range p.Warnings {
+		fmt.Fprintf(out, "Warning: %s\n", warning)
+	}
+	return out.Flush()
+}
+
+// String says it in words: "1200 requests, at least 12m0s".
+func (e Estimate) String() string {
+	requests := "requests by time"
+	if e.Requests >= 0 {
+		requests = count(int(e.Requests), "request")
+	}
+	if e.Seconds == 0 {
+		return requests
+	}
+	return fmt.Sprintf("%s, at least %s", requests, (time.Duration(e.Seconds) * time.Second).Round(time.Second))
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func where(s *Server) string {
+	if s.URL != "" {
+		return " at " + s.URL
+	}
+	if !s.Launches {
+		return " on " + strings.Join(s.Nodes, ", ") + " (this version can't launch it)"
+	}
+	return " on " + strings.Join(s.Nodes, ", ")
+}
+
+// describe says what a phase does and when it ends.
+func (ph *Phase) describe() string {
+	var parts []string
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	switch {
+	case ph.Rate != nil:
+		add("rate %s %s/s, %s arrivals", ph.Rate, ph.RateOf, ph.Arrival)
+		if ph.MaxInFlight > 0 {
+			add("at most %d in flight", ph.MaxInFlight)
+		}
+	case ph.Concurrency != nil:
+		add("concurrency %s", ph.Concurrency)
+	}
+	if ph.Requests > 0 {
+		add("%d requests", ph.Requests)
+	}
+	if ph.Conversations > 0 {
+		add("%d conversations", ph.Conversations)
+	}
+	if ph.Duration > 0 {
+		add("%s", ph.Duration)
+	}
+	if ph.MinRequests > 0 {
+		add("at least %d requests", ph.MinRequests)
+	}
+	if ph.MaxDuration > 0 {
+		add("at most %s", ph.MaxDuration)
+	}
+	if ph.Measure {
+		add("measured")
+	} else {
+		add("not measured")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// String is the level, "from → to" where it changes.
+func (c *Curve) String() string {
+	if c.From == c.To {
+		return fmt.Sprint(c.From)
+	}
+	return fmt.Sprintf("%v → %v", c.From, c.To)
+}
+
+// settings prints attributes in one line, sorted.
+func settings(values map[string]any) string {
+	b, err := json.Marshal(values)
+	if err != nil {
+		return ""
+	}
+	return " " + strings.NewReplacer(`":`, "=", `"`, "", ",", " ").Replace(strings.Trim(string(b), "{}"))
+}
+
+// DOT writes the tasks as a Graphviz graph: solid edges need success, dashed are order.
+func (p *Plan) DOT(w io.Writer) error {
+	out := &strings.Builder{}
+	fmt.Fprintf(out, "digraph %q {\n  rankdir=LR\n  node [shape=box]\n", p.Scenario)
+	for _, t := range p.Tasks {
+		fmt.Fprintf(out, "  %q\n", t.ID)
+	}
+	for _, t := range p.Tasks {
+		for _, n := range t.Needs {
+			fmt.Fprintf(out, "  %q -> %q\n", n, t.ID)
+		}
+		for _, a := range t.After {
+			fmt.Fprintf(out, "  %q -> %q [style=dashed]\n", a, t.ID)
+		}
+	}
+	out.WriteString("}\n")
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+// Mermaid writes the tasks as a Mermaid flowchart with the same edges.
+func (p *Plan) Mermaid(w io.Writer) error {
+	out := &strings.Builder{}
+	out.WriteString("flowchart LR\n")
+	ids := map[string]string{}
+	for i, t := range p.Tasks {
+		ids[t.ID] = fmt.Sprintf("t%d", i)
+		fmt.Fprintf(out, "  t%d[\"%s\"]\n", i, strings.ReplaceAll(t.ID, `"`, "#quot;"))
+	}
+	for _, t := range p.Tasks {
+		for _, n := range t.Needs {
+			fmt.Fprintf(out, "  %s --> %s\n", ids[n], ids[t.ID])
+		}
+		for _, a := range t.After {
+			fmt.Fprintf(out, "  %s -.-> %s\n", ids[a], ids[t.ID])
+		}
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}
