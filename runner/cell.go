@@ -1,0 +1,231 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sparkrun/runner/journal"
+	"sparkrun/runner/load"
+	"sparkrun/runner/record"
+	"sparkrun/runner/result"
+	"sparkrun/runner/store"
+	"sparkrun/scenario/plan"
+)
+
+// cell runs one cell's load and hands its results on. Its error is why it failed; what
+// was measured until then is kept.
+func (r *run) cell(c *plan.Cell) error {
+	r.mu.Lock()
+	srv := r.servers[c.Session]
+	r.mu.Unlock()
+
+	ctx, cancel := context.WithCancelCause(r.Control.hard)
+	defer cancel(nil)
+	if srv.proc != nil {
+		died := make(chan struct{})
+		defer func() { cancel(nil); <-died }()
+		go func() {
+			defer close(died)
+			select {
+			case <-srv.proc.Done():
+				cancel(fail(MeasureServerDied, "%s ended (%v) while it was measured; its last output:\n%s", srv.plan.Address, srv.proc.Err(), srv.tail))
+			case <-ctx.Done():
+			}
+		}()
+	}
+
+	doer, err := r.Tools.Doer(srv.endpoint, c, r.Clock)
+	if err != nil {
+		return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, err)}
+	}
+	defer doer.Close()
+	dataset := r.dataset(c.Dataset)
+	source, err := r.Tools.Source(ctx, dataset, c, srv.plan, srv.endpoint)
+	if err != nil {
+		return &Error{MeasureSource, fmt.Errorf("run %s: open %s: %w", c.Name, c.Dataset, err)}
+	}
+	rows, err := r.Store.CreateRows(r.info, c)
+	if err != nil {
+		return &Error{MeasureRowsLost, fmt.Errorf("run %s: %w", c.Name, err)}
+	}
+
+	keep := &recorder{rows: rows}
+	live := &load.Live{}
+	stopProgress := r.progress(c, live)
+	out, err := load.Run(ctx, load.Config{
+		Phases: c.Phases, Conversations: c.Conversations, Request: c.Request,
+		KeepAnswers: c.Record.Content, Abort: c.Abort, Seed: c.Seed,
+		Source: source, Doer: doer, Recorder: keep, Clock: r.Clock, Live: live,
+		Stop: r.Control.soft.Done(), IDPrefix: fmt.Sprintf("%s-%d-", r.info.ID, c.Number),
+		OnPhase: func(i int) {
+			r.emit(Event{Type: EventPhaseStarted, Address: c.Name, Phase: c.Phases[i].Name})
+		},
+	})
+	stopProgress()
+
+	cell := &result.Cell{Plan: c, Server: srv.plan, Model: srv.endpoint.Model, Records: keep.records, Outcome: out}
+	cell.Entries = result.Summarise(c, srv.plan, keep.records, out)
+	failure := r.failure(ctx, c, err, rows.Close(), out, cell.Entries)
+	outcome, cause := "succeeded", ""
+	switch {
+	case failure != nil && errors.Is(failure, errInterrupted):
+		outcome, cause = "interrupted", failure.Error()
+	case failure != nil:
+		outcome, cause = "failed", failure.Error()
+		for i := range cell.Entries {
+			cell.Entries[i].Verdict, cell.Entries[i].Cause = result.Failed, cause
+		}
+	}
+	r.endCell(cell, outcome, cause)
+	return failure
+}
+
+// failure decides why a cell failed, nil if it did not.
+func (r *run) failure(ctx context.Context, c *plan.Cell, loadErr, rowsErr error, out load.Outcome, entries []result.Entry) error {
+	var died *Error
+	if errors.As(context.Cause(ctx), &died) {
+		return died
+	}
+	if out.Interrupted {
+		return errInterrupted
+	}
+	if loadErr != nil {
+		return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, loadErr)}
+	}
+	if rowsErr != nil {
+		return &Error{MeasureRowsLost, fmt.Errorf("run %s: %w", c.Name, rowsErr)}
+	}
+	if out.Aborted != "" {
+		return fail(MeasureAborted, "run %s: %s", c.Name, out.Aborted)
+	}
+	for i := range entries {
+		if entries[i].Requests.OK == 0 {
+			return fail(MeasureNoOK, "run %s: no request of phase %s succeeded%s", c.Name, entries[i].Phase, firstError(&entries[i]))
+		}
+	}
+	return nil
+}
+
+func firstError(e *result.Entry) string {
+	if len(e.Errors) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(": %d × %s (%s)", e.Errors[0].Count, e.Errors[0].Status, e.Errors[0].Message)
+}
+
+// endCell keeps a cell's entries, tells the sinks and writes it down.
+func (r *run) endCell(cell *result.Cell, outcome, cause string) {
+	c := cell.Plan
+	r.mu.Lock()
+	r.entries[c.Canonical] = cell.Entries
+	r.doneSecs += c.Estimate.Seconds
+	r.mu.Unlock()
+	r.sinkCell(cell)
+	r.writeSummary()
+	// After the rows and the summary: what the journal calls finished is on the disk.
+	r.log(journal.Line{
+		Type: journal.Cell, Canonical: c.Canonical, Number: c.Number, Digest: c.Digest,
+		Outcome: outcome, Cause: cause, Model: cell.Model, Load: marshal(cell.Outcome),
+	})
+	r.emit(Event{Type: EventCellEnded, Address: c.Name, Outcome: Outcome(outcome), Message: cause, Data: cell.Entries})
+}
+
+func (r *run) dataset(address string) *plan.Dataset {
+	for i := range r.Plan.Datasets {
+		if r.Plan.Datasets[i].Address == address {
+			return &r.Plan.Datasets[i]
+		}
+	}
+	return nil
+}
+
+// recorder keeps a cell's records and writes each as a row.
+type recorder struct {
+	records []record.Record
+	rows    *store.Rows
+}
+
+func (k *recorder) Record(rec *record.Record) {
+	k.rows.Write(rec)
+	k.records = append(k.records, *rec)
+}
+
+// progressEvery is how often a running cell says how it is.
+const progressEvery = 250 * time.Millisecond
+
+// progress emits a cell's live state until the returned function is called.
+func (r *run) progress(c *plan.Cell, live *load.Live) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	var order int
+	for i := range r.Plan.Cells {
+		if r.Plan.Cells[i].Canonical == c.Canonical {
+			order = i + 1
+		}
+	}
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(progressEvery)
+		defer tick.Stop()
+		started, phase := time.Now(), int32(-1)
+		phaseStart, sentBefore := started, int64(0)
+		var tokens []int64 // at the last ticks, newest last
+		for {
+			select {
+			case <-done:
+				return
+			case now := <-tick.C:
+				if p := live.Phase.Load(); p != phase {
+					phase, phaseStart, sentBefore = p, now, live.Sent.Load()
+				}
+				tokens = append(tokens, live.Tokens.Load())
+				if len(tokens) > int(time.Second/progressEvery)+1 {
+					tokens = tokens[1:]
+				}
+				p := Progress{
+					Cell: order, Cells: len(r.Plan.Cells), ElapsedSeconds: now.Sub(started).Seconds(),
+					InFlight: live.InFlight.Load(), Sent: live.Sent.Load(), OK: live.OK.Load(), Failed: live.Failed.Load(),
+					Fraction: fraction(&c.Phases[phase], now.Sub(phaseStart), live.Sent.Load()-sentBefore),
+				}
+				if n := len(tokens) - 1; n > 0 {
+					p.OutputTokensPerS = float64(tokens[n]-tokens[0]) / (float64(n) * progressEvery.Seconds())
+				}
+				if p.OK > 0 {
+					p.TTFTMeanMS = float64(live.TTFTSum.Load()) / float64(p.OK) / 1e6
+				}
+				r.mu.Lock()
+				p.RemainingSeconds = remaining(r.Plan.Estimate.Seconds, r.doneSecs, now.Sub(r.begun).Seconds(), now.Sub(started).Seconds(), c.Estimate.Seconds)
+				r.mu.Unlock()
+				r.emit(Event{Type: EventProgress, Address: c.Name, Phase: c.Phases[phase].Name, Progress: &p})
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// fraction is how much of a phase is done by its own limits, -1 where it has none that
+// can tell.
+func fraction(p *plan.Phase, elapsed time.Duration, sent int64) float64 {
+	f := -1.0
+	if p.Duration > 0 {
+		f = min(1, float64(elapsed)/float64(p.Duration))
+	}
+	if p.Requests > 0 {
+		f = max(f, min(1, float64(sent)/float64(p.Requests)))
+	}
+	return f
+}
+
+// remaining scales what is left of the plan's estimate by how long the ended cells
+// really took; -1 where the plan has no estimate.
+func remaining(total, done, elapsed, inCell, cell float64) float64 {
+	if total <= 0 {
+		return -1
+	}
+	left := total - done - min(inCell, cell)
+	if done > 0 {
+		left *= max(1, (elapsed-inCell)/done)
+	}
+	return max(0, left)
+}

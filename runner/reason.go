@@ -1,0 +1,66 @@
+package runner
+
+import "fmt"
+
+// Reason is the documented code of why a run, server or cell failed.
+type Reason string
+
+// The reasons of this package's tasks. Reasons lists what each means.
+const (
+	PreflightPortTaken  Reason = "PREFLIGHT_PORT_TAKEN"
+	PreflightDataset    Reason = "PREFLIGHT_DATASET"
+	LaunchFailed        Reason = "LAUNCH_FAILED"
+	LaunchExited        Reason = "LAUNCH_EXITED"
+	ReadyUnreachable    Reason = "READY_UNREACHABLE"
+	ReadyRefused        Reason = "READY_REFUSED"
+	ReadyTimeout        Reason = "READY_TIMEOUT"
+	MeasureServerDied   Reason = "MEASURE_SERVER_DIED"
+	MeasureSource       Reason = "MEASURE_SOURCE"
+	MeasureAborted      Reason = "MEASURE_ABORTED"
+	MeasureNoOK         Reason = "MEASURE_NO_OK"
+	MeasureRowsLost     Reason = "MEASURE_ROWS_LOST"
+	TeardownStillThere  Reason = "TEARDOWN_STILL_THERE"
+	TeardownPortAnswers Reason = "TEARDOWN_PORT_ANSWERS"
+)
+
+// ReasonDoc is a line of `sparkrun help reasons`.
+type ReasonDoc struct {
+	Code     Reason
+	Sentence string
+}
+
+// Reasons are all reason codes, in the order in which a run can meet them.
+func Reasons() []ReasonDoc {
+	return []ReasonDoc{
+		{PreflightPortTaken, "The port that the server was told to use answers already; it would have been measured instead."},
+		{PreflightDataset, "The dataset could not be opened or read."},
+		{LaunchFailed, "The server's program could not be started."},
+		{LaunchExited, "The server's program ended before the server was ready."},
+		{ReadyUnreachable, "Nothing answers at the server's url."},
+		{ReadyRefused, "The server answers, but will not serve: wrong key, unknown model, or an error to a one-token request."},
+		{ReadyTimeout, "The server was not ready within its deadline."},
+		{MeasureServerDied, "The server's program ended while it was being measured."},
+		{MeasureSource, "The dataset failed while requests were being made from it."},
+		{MeasureAborted, "The cell's abort rule ended it: too many of the last requests failed."},
+		{MeasureNoOK, "No request of a measured phase succeeded."},
+		{MeasureRowsLost, "The raw rows could not be written: disk full, or the folder is gone."},
+		{TeardownStillThere, "A server's program is still there after it was killed."},
+		{TeardownPortAnswers, "A stopped server's port still answers."},
+	}
+}
+
+// Error is a failure with its reason code.
+type Error struct {
+	Reason Reason
+	Err    error
+}
+
+// Error begins with the reason code.
+func (e *Error) Error() string { return fmt.Sprintf("%s: %v", e.Reason, e.Err) }
+
+// Unwrap returns what went wrong.
+func (e *Error) Unwrap() error { return e.Err }
+
+func fail(r Reason, format string, args ...any) error {
+	return &Error{r, fmt.Errorf(format, args...)}
+}

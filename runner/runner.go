@@ -1,0 +1,222 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"sparkrun/runner/journal"
+	"sparkrun/runner/load"
+	"sparkrun/runner/record"
+	"sparkrun/runner/result"
+	"sparkrun/runner/store"
+	"sparkrun/scenario/plan"
+	"sparkrun/targets"
+)
+
+// Tools are what the runner needs from the layers that it must not import.
+type Tools struct {
+	Self      string // path of this program
+	Node      func(name string) (targets.Node, error)
+	Framework func(name string) (targets.Framework, bool)
+	Doer      func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (Doer, error)
+	Source    func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint) (load.Source, error)
+	// CheckDataset reads what can be read of a dataset before any server is up.
+	CheckDataset func(ctx context.Context, d *plan.Dataset) error
+}
+
+// Doer is a wire client for one cell.
+type Doer interface {
+	load.Doer
+	Close() error
+}
+
+// Sink is what the runner asks of a sink (package sinks has the types).
+type Sink interface {
+	Begin(ctx context.Context, r *result.Run) error
+	Cell(ctx context.Context, c *result.Cell) error
+	End(ctx context.Context, r *result.Run) error
+	Path() string
+}
+
+// Config is one run.
+type Config struct {
+	Plan        *plan.Plan
+	Info        result.Run // who, when, where; the runner fills the rest
+	Store       *store.Run
+	Journal     *journal.Journal
+	Clock       record.Clock
+	Tools       Tools
+	Sinks       map[string]Sink // by address
+	Parallelism int             // cells that load at a time
+	Strict      bool            // a suspect cell counts as a failed one
+	Control     *Control
+	Observe     func(Event)             // called with one event at a time
+	Resume      string                  // the command that goes on with this run
+	Finished    map[string]journal.Line // cells that an earlier try finished, by canonical address
+}
+
+// Report is what came of a run.
+type Report struct {
+	Run      *result.Run
+	ExitCode int
+	Reasons  []string // every reason for a code other than 0, the deciding one first
+}
+
+// run is a run under way. Tasks work in goroutines of their own; mu guards what they share.
+type run struct {
+	Config
+	info  *result.Run
+	cells map[string]*plan.Cell // by canonical address
+
+	mu       sync.Mutex
+	servers  map[string]*server // running, by session
+	startErr map[string]error   // why a session's server is not there
+	sinkMu   sync.Mutex         // sinks see one call at a time
+	entries  map[string][]result.Entry
+	problems problems
+	seq      int64
+	begun    time.Time
+	doneSecs float64 // estimated seconds of the cells that have ended
+}
+
+// problems are the reasons for an exit code, apart from the cells' and thresholds' own.
+type problems struct {
+	run     []string // the run could not be done
+	cleanup []string // clean-up is not verified
+}
+
+// Run executes a plan. Everything measured is in the store and the sinks when it
+// returns; what went wrong is in the report.
+func Run(cfg Config) *Report {
+	info := cfg.Info
+	info.Plan, info.Dir = cfg.Plan, cfg.Store.Dir
+	r := &run{
+		Config: cfg, info: &info, begun: time.Now(),
+		cells:    map[string]*plan.Cell{},
+		servers:  map[string]*server{},
+		startErr: map[string]error{},
+		entries:  map[string][]result.Entry{},
+	}
+	digests := map[string]string{}
+	var order []string
+	for i := range cfg.Plan.Cells {
+		c := &cfg.Plan.Cells[i]
+		r.cells[c.Canonical] = c
+		digests[c.Canonical] = c.Digest
+		order = append(order, c.Name)
+	}
+	r.log(journal.Line{Type: journal.Run, Version: info.Version, Scenario: info.Scenario, Cells: digests})
+	r.emit(Event{Type: EventRunStarted, Data: &Started{Dir: cfg.Store.Dir, Cells: order}})
+
+	tasks := cfg.Plan.Tasks
+	if err := r.beginSinks(); err != nil {
+		r.problem(err)
+		tasks = nil
+	} else {
+		tasks = without(tasks, r.reuse())
+	}
+	walk(cfg.Control.soft, tasks, max(1, cfg.Parallelism), r.task, r.taskEnded)
+	return r.end()
+}
+
+// task runs one task on the context that its kind has.
+func (r *run) task(t *plan.Task) error {
+	r.emit(Event{Type: EventTaskStarted, Address: t.ID, Kind: string(t.Kind)})
+	started := time.Now()
+	err := r.exec(t)
+	e := Event{Type: EventTaskEnded, Address: t.ID, Kind: string(t.Kind), Outcome: Succeeded, Seconds: time.Since(started).Seconds()}
+	if err != nil {
+		e.Outcome, e.Message = Failed, err.Error()
+		if errors.Is(err, errInterrupted) {
+			e.Outcome = Interrupted
+		}
+	}
+	r.emit(e)
+	return err
+}
+
+func (r *run) exec(t *plan.Task) error {
+	ctx := r.Control.soft
+	if t.Final {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(r.Control.cleanup, taskCleanup)
+		defer cancel()
+	}
+	switch t.Kind {
+	case plan.TaskCheck:
+		return r.check(ctx, t)
+	case plan.TaskDataset:
+		return r.checkDataset(ctx, t)
+	case plan.TaskStart:
+		return r.start(ctx, t)
+	case plan.TaskCell:
+		return r.cell(r.cells[t.Subject])
+	case plan.TaskStop:
+		return r.stop(ctx, t)
+	case plan.TaskSink:
+		return r.endSink(ctx, t)
+	}
+	return fmt.Errorf("task %s is of kind %q, which this runner does not know", t.ID, t.Kind)
+}
+
+// taskEnded sees every task that will not run any more, in the walk's goroutine. Cells
+// that never ran get their entry here.
+func (r *run) taskEnded(t *plan.Task, res TaskResult) {
+	if res.Outcome == Skipped || res.Outcome == Interrupted {
+		r.emit(Event{Type: EventTaskEnded, Address: t.ID, Kind: string(t.Kind), Outcome: res.Outcome, Message: res.Cause})
+	}
+	if t.Kind == plan.TaskStart && res.Outcome == Failed {
+		r.mu.Lock()
+		r.startErr[t.Session] = res.Err
+		r.mu.Unlock()
+	}
+	if t.Kind != plan.TaskCell || res.Outcome == Succeeded {
+		return
+	}
+	c := r.cells[t.Subject]
+	r.mu.Lock()
+	_, ran := r.entries[c.Canonical]
+	startErr := r.startErr[c.Session]
+	r.mu.Unlock()
+	switch {
+	case ran:
+	case res.Outcome == Failed:
+		r.endCell(&result.Cell{Plan: c, Server: r.server(c.Server), Entries: result.FailedEntries(c, r.server(c.Server), res.Err.Error())}, "failed", res.Err.Error())
+	case startErr != nil && !errors.Is(startErr, errInterrupted):
+		r.endCell(&result.Cell{Plan: c, Server: r.server(c.Server), Entries: result.FailedEntries(c, r.server(c.Server), startErr.Error())}, "failed", startErr.Error())
+	default:
+		r.endCell(&result.Cell{Plan: c, Server: r.server(c.Server), Entries: result.SkippedEntries(c, r.server(c.Server), res.Cause)}, string(res.Outcome), res.Cause)
+	}
+}
+
+func (r *run) server(address string) *plan.Server {
+	i := slices.IndexFunc(r.Plan.Servers, func(s plan.Server) bool { return s.Address == address })
+	return &r.Plan.Servers[i]
+}
+
+// log appends to the journal. A journal that can't be written makes the run unsafe to
+// resume, which is a problem of the run, not of the cell at hand.
+func (r *run) log(l journal.Line) {
+	if err := r.Journal.Append(l); err != nil {
+		r.problem(err)
+	}
+}
+
+func (r *run) problem(err error) {
+	r.mu.Lock()
+	r.problems.run = append(r.problems.run, err.Error())
+	r.mu.Unlock()
+	r.emit(Event{Type: EventLog, Level: "error", Message: err.Error()})
+}
+
+func (r *run) emit(e Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seq++
+	e.Seq, e.Time, e.Run = r.seq, time.Now().UTC(), r.info.ID
+	r.Observe(e)
+}

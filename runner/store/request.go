@@ -1,0 +1,21 @@
+package store
+
+// Request is how a run was asked for: what resume needs to ask again. Values of
+// variables are kept as they were given, but for sensitive ones, whose Value is empty
+// and which must come from the environment then.
+type Request struct {
+	Paths       []string  `json:"paths"` // absolute
+	Vars        []Setting `json:"vars"`
+	Only        []string  `json:"only"`
+	Skip        []string  `json:"skip"`
+	Parallelism int       `json:"parallelism"`
+	Strict      bool      `json:"strict"`
+}
+
+// Setting is one --var or --var-file of the command line.
+type Setting struct {
+	Name      string `json:"name,omitempty"`
+	Value     string `json:"value,omitempty"`
+	File      string `json:"file,omitempty"` // absolute
+	Sensitive bool   `json:"sensitive,omitempty"`
+}
