@@ -1,0 +1,103 @@
+package wire
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// socket reads a TCP socket with the kernel's receive stamps (SO_TIMESTAMPNS).
+type socket struct {
+	raw syscall.RawConn
+
+	// Of the read under way: the closure below is made once, so that a read allocates nothing.
+	buf  []byte
+	n    int
+	at   int64
+	err  error
+	oob  [64]byte
+	recv func(fd uintptr) bool
+}
+
+// newSocket returns nil for a connection that has no socket or no stamps.
+func newSocket(c net.Conn) *socket {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	s := &socket{raw: raw}
+	var opt error
+	if err := raw.Control(func(fd uintptr) {
+		opt = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
+	}); err != nil || opt != nil {
+		return nil
+	}
+	s.recv = func(fd uintptr) bool {
+		var oobn int
+		for {
+			s.n, oobn, _, _, s.err = unix.Recvmsg(int(fd), s.buf, s.oob[:], 0)
+			if s.err != unix.EINTR {
+				break
+			}
+		}
+		s.at = stamp(s.oob[:max(0, oobn)])
+		return s.err != unix.EAGAIN
+	}
+	return s
+}
+
+// read returns the bytes and the wall time in ns at which the last of them came, 0 where
+// the kernel has not said.
+func (s *socket) read(b []byte) (n int, at int64, err error) {
+	if len(b) == 0 {
+		return 0, 0, nil
+	}
+	s.buf = b
+	err = s.raw.Read(s.recv)
+	s.buf = nil
+	switch {
+	case err != nil:
+		return 0, 0, err
+	case s.err != nil:
+		return 0, 0, os.NewSyscallError("recvmsg", s.err)
+	case s.n == 0:
+		return 0, 0, io.EOF
+	}
+	return s.n, s.at, nil
+}
+
+// stamp finds the SCM_TIMESTAMPNS among control messages: a cmsghdr (length, level,
+// type) and a timespec.
+func stamp(oob []byte) int64 {
+	for len(oob) >= unix.SizeofCmsghdr {
+		length := int(binary.NativeEndian.Uint64(oob))
+		level, kind := binary.NativeEndian.Uint32(oob[8:]), binary.NativeEndian.Uint32(oob[12:])
+		if length < unix.SizeofCmsghdr || length > len(oob) {
+			return 0
+		}
+		if level == unix.SOL_SOCKET && kind == unix.SCM_TIMESTAMPNS && length >= unix.SizeofCmsghdr+16 {
+			return int64(binary.NativeEndian.Uint64(oob[16:]))*1e9 + int64(binary.NativeEndian.Uint64(oob[24:]))
+		}
+		oob = oob[min(len(oob), (length+7)&^7):]
+	}
+	return 0
+}
+
+// quiet reports whether nothing, not even the end, is there to be read.
+func (s *socket) quiet() bool {
+	quiet := false
+	err := s.raw.Control(func(fd uintptr) {
+		var b [1]byte
+		_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		quiet = err == unix.EAGAIN
+	})
+	return err == nil && quiet
+}
