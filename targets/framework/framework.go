@@ -1,0 +1,242 @@
+// Package framework knows inference servers: which attributes each takes, how it is
+// launched, when it is ready, how an answer of exact length is asked for, and how it
+// counts tokens.
+package framework
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"sparkrun/scenario/plan"
+	"sparkrun/scenario/schema"
+	"sparkrun/targets"
+	"sparkrun/targets/sim"
+	"sparkrun/targets/wire"
+)
+
+// Kinds are all frameworks.
+func Kinds() []schema.Kind {
+	var kinds []schema.Kind
+	for _, f := range frameworks {
+		kinds = append(kinds, f.Kind())
+	}
+	return kinds
+}
+
+// ByName returns a framework.
+func ByName(name string) (targets.Framework, bool) {
+	i := slices.IndexFunc(frameworks, func(f openAI) bool { return f.kind.Name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return frameworks[i], true
+}
+
+// Describe is how a server is started, for the plan: one line a rank.
+func Describe(s plan.Server) []string {
+	if s.URL != "" {
+		return []string{"attach to " + s.URL}
+	}
+	f, ok := ByName(s.Framework)
+	if !ok || !f.Kind().Launches {
+		return nil
+	}
+	launches, err := f.Launch(s, "sparkrun", s.Port)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	var lines []string
+	for _, l := range launches {
+		lines = append(lines, strings.Join(l.Argv, " "))
+	}
+	return lines
+}
+
+// ForcedFields are the fields of a request that make a framework's answer so long.
+func ForcedFields(name string, least, most int) map[string]any {
+	switch name {
+	case "llamacpp":
+		if least > 0 {
+			return map[string]any{"ignore_eos": true}
+		}
+	case "ollama": // has no such field
+	default:
+		if least > 0 {
+			return map[string]any{"min_tokens": least, "ignore_eos": least == most}
+		}
+	}
+	return nil
+}
+
+// openAI is a framework with the OpenAI API; kind says which.
+type openAI struct {
+	kind   schema.Kind
+	launch func(s plan.Server, self string, port int) ([]targets.Launch, error)
+}
+
+var frameworks = []openAI{
+	{kind: schema.Kind{Name: "openai", Doc: "Any server with the OpenAI API that is running already; needs url.", Options: []schema.Attr{}, Launches: true, Check: needsURL}},
+	{kind: schema.Kind{Name: "sim", Doc: "The built-in simulator: timing without inference.", Options: sim.Options(), Launches: true, Check: checkSim}, launch: launchSim},
+	{kind: schema.Kind{Name: "vllm", Doc: "vLLM."}},
+	{kind: schema.Kind{Name: "sglang", Doc: "SGLang."}},
+	{kind: schema.Kind{Name: "trtllm", Doc: "TensorRT-LLM."}},
+	{kind: schema.Kind{Name: "llamacpp", Doc: "llama.cpp's llama-server."}},
+	{kind: schema.Kind{Name: "ollama", Doc: "Ollama."}},
+	{kind: schema.Kind{Name: "command", Doc: "A command of your own that serves the OpenAI API; {port}, {model} and {host} in it are replaced.",
+		Attrs: []schema.Attr{{Name: "command", Type: schema.StringList, DefaultDoc: "none", Doc: "Program and arguments."}}}},
+}
+
+func needsURL(v schema.Values) []schema.Problem {
+	if v.String("url") != "" {
+		return nil
+	}
+	return []schema.Problem{{Summary: "Server without url", Detail: `A server of framework "openai" is one that is running already: set url = "http://HOST:PORT/v1", or name the framework that is to be started.`}}
+}
+
+func checkSim(v schema.Values) []schema.Problem {
+	options, _ := v["options"].(schema.Values)
+	if _, err := sim.NewConfig(options); err != nil {
+		return []schema.Problem{{Attr: "options", Summary: "Wrong simulator options", Detail: strings.ToUpper(err.Error()[:1]) + err.Error()[1:] + "."}}
+	}
+	return nil
+}
+
+// launchSim starts this program as a server. It is named sparkrun in the process list,
+// and ends when its standard input closes, so that it cannot outlive us.
+func launchSim(s plan.Server, self string, port int) ([]targets.Launch, error) {
+	argv := []string{self, "sim", "--port", fmt.Sprint(port)}
+	if s.Model != "" {
+		argv = append(argv, "--model", s.Model)
+	}
+	argv = append(argv, sim.Args(s.Options)...)
+	argv = append(argv, "--exit-on-stdin-close")
+	return []targets.Launch{{Argv: argv, Name: "sparkrun", Port: port, Lifeline: true}}, nil
+}
+
+func (f openAI) Kind() schema.Kind { return f.kind }
+
+func (f openAI) Launch(s plan.Server, self string, port int) ([]targets.Launch, error) {
+	if f.launch == nil {
+		return nil, fmt.Errorf("this version can't launch %s: start it yourself and set url", f.kind.Name)
+	}
+	return f.launch(s, self, port)
+}
+
+// Ready asks for the models, then for one token.
+func (f openAI) Ready(ctx context.Context, c *http.Client, ep targets.Endpoint) (string, error) {
+	model, err := pickModel(ctx, c, ep)
+	if err != nil {
+		return "", err
+	}
+	ep.Model = model
+	_, err = promptTokens(ctx, c, ep, "chat", "Hi")
+	var refused *targets.Refused
+	if errors.As(err, &refused) {
+		// A base model has no chat template; the cells say which API they use.
+		if _, other := promptTokens(ctx, c, ep, "completions", "Hi"); other == nil {
+			return model, nil
+		}
+	}
+	return model, err
+}
+
+// pickModel is the model to ask for: the one of the scenario, or the only one served.
+func pickModel(ctx context.Context, c *http.Client, ep targets.Endpoint) (string, error) {
+	var list struct {
+		Data []struct {
+			ID string `json:"id"`
+		} `json:"data"`
+	}
+	if err := call(ctx, c, ep, http.MethodGet, ep.URL+"/models", nil, &list); err != nil {
+		if ep.Model != "" && errors.As(err, new(*targets.Refused)) {
+			return ep.Model, nil // not every server lists; the one-token request decides
+		}
+		return "", err
+	}
+	var ids []string
+	for _, m := range list.Data {
+		ids = append(ids, m.ID)
+	}
+	switch {
+	case ep.Model != "":
+		return ep.Model, nil
+	case len(ids) == 1:
+		return ids[0], nil
+	case len(ids) == 0:
+		return "", errors.New("it lists no model yet")
+	}
+	return "", &targets.Refused{Err: fmt.Errorf("it serves %d models: set model to one of %s", len(ids), strings.Join(ids, ", "))}
+}
+
+// promptTokens asks for one token and returns how many the server counted in the prompt.
+func promptTokens(ctx context.Context, c *http.Client, ep targets.Endpoint, api, text string) (int, error) {
+	body := map[string]any{"model": ep.Model, "max_tokens": 1, "stream": false}
+	path := "/completions"
+	if api == "chat" {
+		path = "/chat/completions"
+		body["messages"] = []any{map[string]string{"role": "user", "content": text}}
+	} else {
+		body["prompt"] = text
+	}
+	var out struct {
+		Choices []json.RawMessage `json:"choices"`
+		Usage   struct {
+			Prompt int `json:"prompt_tokens"`
+		} `json:"usage"`
+	}
+	if err := call(ctx, c, ep, http.MethodPost, ep.URL+path, body, &out); err != nil {
+		return 0, err
+	}
+	if len(out.Choices) == 0 {
+		return 0, errors.New("its answer to a one-token request has no choice")
+	}
+	return out.Usage.Prompt, nil
+}
+
+// call does one small JSON request. What waiting can't heal comes back as Refused.
+func call(ctx context.Context, c *http.Client, ep targets.Endpoint, method, url string, body, into any) error {
+	var in io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		in = strings.NewReader(string(b))
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, in)
+	if err != nil {
+		return &targets.Refused{Err: err}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if k := ep.Key.Reveal(); k != "" {
+		req.Header.Set("Authorization", "Bearer "+k)
+	}
+	for k, v := range ep.Headers {
+		req.Header.Set(k, v.Reveal())
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, url, err)
+	}
+	switch {
+	case resp.StatusCode == http.StatusServiceUnavailable, resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusBadGateway:
+		return fmt.Errorf("%s %s: HTTP %s: %s", method, url, resp.Status, wire.ErrorMessage(b))
+	case resp.StatusCode != http.StatusOK:
+		return &targets.Refused{Err: fmt.Errorf("%s %s: HTTP %s: %s", method, url, resp.Status, wire.ErrorMessage(b))}
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return &targets.Refused{Err: fmt.Errorf("%s %s: the answer is not the API's JSON: %w", method, url, err)}
+	}
+	return nil
+}
