@@ -27,6 +27,8 @@ const (
 	Object                 // map[string]any: JSON-like, with Text for strings
 	Path                   // string: an input file, made absolute from the file that names it
 	PathList               // []string
+	TimeDist               // dist.Dist of nanoseconds: a duration or a distribution
+	Level                  // [2]float64: a number, or ramp(from, to)
 )
 
 // String names the type as the language reference prints it.
@@ -34,6 +36,7 @@ func (t Type) String() string {
 	return [...]string{
 		"string", "whole number", "number", "bool", "duration", "number or distribution",
 		"list of strings", "map of strings", "object", "path", "list of paths",
+		"duration or distribution", "number or ramp(from, to)",
 	}[t]
 }
 

@@ -1,0 +1,576 @@
+package scenario
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"sparkrun/scenario/addr"
+	"sparkrun/scenario/dist"
+	"sparkrun/scenario/plan"
+	"sparkrun/scenario/schema"
+)
+
+// point is a combination of matrix values.
+type point struct {
+	names  []string // axes in the file's order
+	values map[string]cty.Value
+}
+
+func (p point) clone() point {
+	v := map[string]cty.Value{}
+	for k, x := range p.values {
+		v[k] = x
+	}
+	return point{slices.Clone(p.names), v}
+}
+
+func (p *point) set(name string, v cty.Value) {
+	if _, ok := p.values[name]; !ok {
+		p.names = append(p.names, name)
+	}
+	p.values[name] = v
+}
+
+func (l *loader) benchmarks() {
+	if len(l.blocks["benchmark"]) == 0 {
+		l.errorf(hcl.Range{Filename: l.plan.Files[0], Start: hcl.InitialPos, End: hcl.InitialPos}, "Scenario without a benchmark", "There is nothing to run: add a benchmark block.")
+	}
+	for _, b := range l.blocks["benchmark"] {
+		l.benchmark(b)
+	}
+}
+
+// cellMaker makes the cells of a benchmark.
+type cellMaker struct {
+	*loader
+	block *hclsyntax.Block
+	name  string
+	typ   BlockType
+	inner map[string]*hclsyntax.Block // conversations, request, record, abort, matrix
+	slos  []plan.SLO
+	mets  []plan.Metric
+}
+
+func (l *loader) benchmark(b *hclsyntax.Block) {
+	m := &cellMaker{loader: l, block: b, name: b.Labels[0], typ: blockType(topBlocks, "benchmark"), inner: map[string]*hclsyntax.Block{}}
+	ok := l.known(b.Body, m.typ, nil)
+	seen := map[string]bool{}
+	for _, in := range b.Body.Blocks {
+		i := slices.IndexFunc(m.typ.Blocks, func(t BlockType) bool { return t.Name == in.Type })
+		if i < 0 {
+			continue
+		}
+		t := m.typ.Blocks[i]
+		if t.Label != (len(in.Labels) == 1) {
+			l.errorf(in.DefRange(), "Wrong number of labels", "Write it as %s.", t.example())
+			ok = false
+			continue
+		}
+		if in.Type != "matrix" && !l.known(in.Body, t, nil) {
+			ok = false
+		}
+		key := in.Type + strings.Join(in.Labels, "")
+		if seen[key] {
+			l.errorf(in.DefRange(), "Block given twice", "benchmark %q has another %s.", m.name, strings.TrimSpace(in.Type+" "+strings.Join(in.Labels, "")))
+			ok = false
+		}
+		seen[key] = true
+		if !t.Label {
+			m.inner[in.Type] = in
+		}
+	}
+	var load []schema.Attr
+	for _, a := range m.typ.Attrs {
+		if a.Binding == schema.Load {
+			load = append(load, a)
+		}
+	}
+	v := l.attrs(b.Body, load, where{binding: schema.Load})
+	for _, a := range m.typ.Attrs {
+		if _, has := b.Body.Attributes[a.Name]; a.Required && !has {
+			l.errorf(b.DefRange(), "Attribute missing", "Set %s: %s", a.Name, a.Doc)
+			ok = false
+		}
+	}
+	repeat := v.Int("repeat")
+	if repeat < 1 {
+		l.errorf(b.Body.Attributes["repeat"].Expr.Range(), "Wrong value", "repeat must be at least 1.")
+		ok = false
+	}
+	m.columns()
+	points, fine := m.matrix()
+	if !ok || !fine {
+		return
+	}
+	l.plan.Benchmarks = append(l.plan.Benchmarks, plan.Benchmark{Name: m.name, Order: v.String("order"), Seed: uint64(v.Int("seed"))})
+	seenCells := map[string]bool{}
+	for r := int64(1); r <= repeat; r++ {
+		for _, p := range points {
+			c := m.cell(p, int(r))
+			if key := c.Address.Canonical(); seenCells[key] {
+				l.errorf(m.inner["matrix"].DefRange(), "Combination given twice", "The matrix has %s twice.", c.Address)
+				return
+			} else {
+				seenCells[key] = true
+			}
+			l.plan.Cells = append(l.plan.Cells, c)
+		}
+	}
+}
+
+// matrix makes the combinations of a benchmark's axes.
+func (m *cellMaker) matrix() ([]point, bool) {
+	points := []point{{values: map[string]cty.Value{}}}
+	b, ok := m.inner["matrix"]
+	if !ok {
+		return points, true
+	}
+	good := true
+	for _, in := range b.Body.Blocks {
+		m.errorf(in.DefRange(), "Unknown block", "matrix {} has lines AXIS = [values] only.")
+		good = false
+	}
+	for _, a := range sorted(b.Body.Attributes) {
+		if a.Name == "exclude" || a.Name == "include" {
+			continue
+		}
+		values, ok := m.list(a, "axis "+a.Name)
+		good = good && ok
+		if a.Name == "benchmark" || a.Name == "repeat" {
+			m.errorf(a.NameRange, "Wrong name", "%s is part of every address and can't be an axis.", a.Name)
+			good = false
+		}
+		if ok && len(values) == 0 {
+			m.errorf(a.Expr.Range(), "Axis without values", "axis %s is empty, so that there is nothing to run.", a.Name)
+			good = false
+		}
+		printed := map[string]bool{}
+		for _, v := range values {
+			s, err := axisValue(v)
+			if err == nil && printed[s] {
+				err = fmt.Errorf("%s is there twice", s)
+			}
+			if err != nil {
+				m.errorf(a.Expr.Range(), "Wrong value", "axis %s: %s.", a.Name, err)
+				good = false
+			}
+			printed[s] = true
+		}
+		var next []point
+		for _, p := range points {
+			for _, v := range values {
+				q := p.clone()
+				q.set(a.Name, v)
+				next = append(next, q)
+			}
+		}
+		points = next
+	}
+	if !good {
+		return nil, false
+	}
+	if a, ok := b.Body.Attributes["exclude"]; ok {
+		for _, o := range m.objects(a, &good) {
+			points = slices.DeleteFunc(points, func(p point) bool { return p.has(o) })
+		}
+	}
+	if a, ok := b.Body.Attributes["include"]; ok {
+		points = include(points, m.objects(a, &good))
+	}
+	return points, good
+}
+
+// include works as in GitHub Actions: an object that contradicts no combination's own
+// axis extends those combinations; one that fits none is a combination by itself.
+func include(points []point, objects []map[string]cty.Value) []point {
+	original := make([]map[string]cty.Value, len(points))
+	for i, p := range points {
+		original[i] = p.clone().values
+	}
+	for _, o := range objects {
+		fits := false
+		for i := range original {
+			clash := false
+			for k, v := range o {
+				if own, ok := original[i][k]; ok && !equal(own, v) {
+					clash = true
+				}
+			}
+			if clash {
+				continue
+			}
+			fits = true
+			for _, k := range keys(o) {
+				points[i].set(k, o[k])
+			}
+		}
+		if !fits {
+			p := point{values: map[string]cty.Value{}}
+			for _, k := range keys(o) {
+				p.set(k, o[k])
+			}
+			points = append(points, p)
+		}
+	}
+	return points
+}
+
+func equal(a, b cty.Value) bool {
+	x, errX := axisValue(a)
+	y, errY := axisValue(b)
+	return errX == nil && errY == nil && x == y
+}
+
+func (p point) has(o map[string]cty.Value) bool {
+	for k, v := range o {
+		if own, ok := p.values[k]; !ok || !equal(own, v) {
+			return false
+		}
+	}
+	return true
+}
+
+// list evaluates an attribute that must be a list.
+func (m *cellMaker) list(a *hclsyntax.Attribute, what string) ([]cty.Value, bool) {
+	v, ok := m.scope.eval(a.Expr, where{what: what, binding: schema.Load})
+	if !ok {
+		return nil, false
+	}
+	if v.IsMarked() || v.ContainsMarked() {
+		m.errorf(a.Expr.Range(), "Secret in a place that is shown", "%s is part of addresses and must not be sensitive.", what)
+		return nil, false
+	}
+	if v.IsNull() || !v.CanIterateElements() || v.Type().IsObjectType() || v.Type().IsMapType() {
+		m.errorf(a.Expr.Range(), "Wrong value", "%s must be a list, as in [1, 4, 16].", what)
+		return nil, false
+	}
+	var out []cty.Value
+	for it := v.ElementIterator(); it.Next(); {
+		_, x := it.Element()
+		out = append(out, x)
+	}
+	return out, true
+}
+
+func (m *cellMaker) objects(a *hclsyntax.Attribute, good *bool) []map[string]cty.Value {
+	values, ok := m.list(a, a.Name)
+	*good = *good && ok
+	var out []map[string]cty.Value
+	for _, v := range values {
+		if v.IsNull() || !(v.Type().IsObjectType() || v.Type().IsMapType()) || v.Type().Equals(reference) {
+			m.errorf(a.Expr.Range(), "Wrong value", "%s must be a list of objects, as in [{ server = server.a, concurrency = 16 }].", a.Name)
+			*good = false
+			continue
+		}
+		o := v.AsValueMap()
+		for _, k := range keys(o) {
+			if _, err := axisValue(o[k]); err != nil {
+				m.errorf(a.Expr.Range(), "Wrong value", "%s of %s: %s.", k, a.Name, err)
+				*good = false
+			}
+			if _, isAxis := m.inner["matrix"].Body.Attributes[k]; a.Name == "exclude" && !isAxis {
+				m.errorf(a.Expr.Range(), "Axis that the benchmark lacks", "exclude names %q, which is no axis.%s", k, didYouMean(k, keys(m.inner["matrix"].Body.Attributes)))
+				*good = false
+			}
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+// axisValue is how a value of an axis prints in addresses.
+func axisValue(v cty.Value) (string, error) {
+	switch {
+	case v.IsNull():
+		return "", fmt.Errorf("a value of it is null")
+	case v.Type().Equals(reference):
+		return v.GetAttr("name").AsString(), nil
+	case v.Type() == cty.Number:
+		return number(v), nil
+	case v.Type() == cty.String:
+		return v.AsString(), nil
+	case v.Type() == cty.Bool:
+		return fmt.Sprint(v.True()), nil
+	case v.Type().IsObjectType() && v.Type().HasAttribute("name"):
+		if n := v.GetAttr("name"); n.Type() == cty.String && !n.IsNull() {
+			return n.AsString(), nil
+		}
+	}
+	return "", fmt.Errorf("a value must be a number, a string, a bool, a server or a dataset, or an object with a name; it is %s", kindOfValue(v))
+}
+
+// cell makes one cell. A mistake in it is reported and leaves it incomplete.
+func (m *cellMaker) cell(p point, repeat int) plan.Cell {
+	w := where{matrix: p.values, binding: schema.Cell, benchmark: m.name}
+	c := plan.Cell{Address: addr.Cell{Benchmark: m.name, Repeat: repeat}, SLOs: m.slos, Metrics: m.mets}
+	for _, n := range p.names {
+		s, _ := axisValue(p.values[n])
+		c.Address.Axes = append(c.Address.Axes, addr.Axis{Name: n, Value: s})
+	}
+	body := m.block.Body
+	c.Server = m.reference(body.Attributes["server"], "server", w)
+	c.Dataset = m.reference(body.Attributes["dataset"], "dataset", w)
+	var own []schema.Attr
+	for _, a := range m.typ.Attrs {
+		if a.Name == "api" || a.Name == "stream" {
+			own = append(own, a)
+		}
+	}
+	v := m.attrs(body, own, w)
+	c.API, c.Stream = v.String("api"), v.Bool("stream")
+	c.Phases = m.phases(w)
+
+	conv := m.sub("conversations", conversationsAttrs, w)
+	c.Conversations = plan.Conversations{Active: conv.Int("active"), Sampling: conv.String("sampling"), MaxTurns: conv.Int("max_turns"), Answers: conv.String("answers")}
+	if b, ok := m.inner["conversations"]; ok && conv.Has("active") {
+		for _, ph := range c.Phases {
+			if ph.Concurrency != nil && float64(c.Conversations.Active) < max(ph.Concurrency.From, ph.Concurrency.To) {
+				m.errorf(b.Body.Attributes["active"].Expr.Range(), "Wrong value", "active is %d, below the concurrency %v of phase %q: requests would have no conversation to go on with.", c.Conversations.Active, max(ph.Concurrency.From, ph.Concurrency.To), ph.Name)
+			}
+		}
+	}
+	c.Request = m.request(w, c.Server)
+	rec := m.sub("record", recordAttrs, w)
+	c.Record = plan.Record{Events: rec.Bool("events"), Content: rec.Bool("content")}
+	if _, ok := m.inner["abort"]; ok {
+		a := m.sub("abort", abortAttrs, w)
+		c.Abort = &plan.Abort{ErrorRate: a.Float("error_rate"), OfLast: a.Int("of_last")}
+	}
+	return c
+}
+
+// sub decodes a block inside the benchmark, or its defaults where it is not there.
+func (m *cellMaker) sub(name string, attrs []schema.Attr, w where) schema.Values {
+	if b, ok := m.inner[name]; ok {
+		return m.attrs(b.Body, attrs, w)
+	}
+	v := schema.Values{}
+	for _, a := range attrs {
+		if a.Default != nil {
+			v[a.Name] = a.Default
+		}
+	}
+	return v
+}
+
+// reference evaluates an attribute that names a block and returns its address.
+func (m *cellMaker) reference(a *hclsyntax.Attribute, block string, w where) string {
+	w.what = "attribute " + block
+	v, ok := m.scope.eval(a.Expr, w)
+	if !ok {
+		return ""
+	}
+	name, ok := address(v, block)
+	if !ok {
+		m.errorf(a.Expr.Range(), "Wrong reference", "%s must name a %s block, as in %s.NAME; it is %s.", block, block, block, kindOfValue(v))
+		return ""
+	}
+	return block + "." + name
+}
+
+func (m *cellMaker) request(w where, server string) plan.Request {
+	v := m.sub("request", requestAttrs, w)
+	r := plan.Request{Timeout: v.Duration("timeout"), IdleTimeout: v.Duration("idle_timeout"), Stop: v.Strings("stop"), Output: v.String("output"), MaxField: v.String("max_tokens_field")}
+	if v.Has("temperature") {
+		f := v.Float("temperature")
+		r.Temperature = &f
+	}
+	for name, into := range map[string]**int64{"seed": &r.Seed, "min_tokens": &r.MinTokens, "max_tokens": &r.MaxTokens} {
+		if v.Has(name) {
+			n := v.Int(name)
+			*into = &n
+		}
+	}
+	if r.MinTokens != nil && r.MaxTokens != nil && *r.MinTokens > *r.MaxTokens {
+		m.errorf(m.inner["request"].Body.Attributes["min_tokens"].Expr.Range(), "Wrong value", "min_tokens is %d, above max_tokens (%d).", *r.MinTokens, *r.MaxTokens)
+	}
+	r.Headers, _ = v["headers"].(map[string]schema.Text)
+	if body, ok := v["body"].(map[string]any); ok {
+		plain, err := withoutText(body)
+		if err != nil {
+			m.errorf(m.inner["request"].Body.Attributes["body"].Expr.Range(), "Wrong value", "body: %s.", err)
+		} else {
+			r.Body = plain.(map[string]any)
+		}
+	}
+	if r.Output == "" {
+		r.Output = "forced"
+		for i := range m.plan.Servers {
+			if s := &m.plan.Servers[i]; s.Address == server && s.URL != "" {
+				r.Output = "natural"
+			}
+		}
+	}
+	return r
+}
+
+// phases are those named by the attribute, then the blocks inside.
+func (m *cellMaker) phases(w where) []plan.Phase {
+	var blocks []*hclsyntax.Block
+	if a, ok := m.block.Body.Attributes["phases"]; ok {
+		here := w
+		here.what = "attribute phases"
+		v, ok := m.scope.eval(a.Expr, here)
+		if !ok {
+			return nil
+		}
+		good := v.CanIterateElements() && !v.Type().IsObjectType()
+		if good {
+			for it := v.ElementIterator(); it.Next(); {
+				_, x := it.Element()
+				name, is := address(x, "phase")
+				if !is {
+					good = false
+					break
+				}
+				for _, b := range m.loader.blocks["phase"] {
+					if b.Labels[0] == name {
+						blocks = append(blocks, b)
+					}
+				}
+			}
+		}
+		if !good {
+			m.errorf(a.Expr.Range(), "Wrong value", "phases must be a list of phases, as in [phase.warmup, phase.steady].")
+			return nil
+		}
+	}
+	for _, b := range m.block.Body.Blocks {
+		if b.Type == "phase" {
+			blocks = append(blocks, b)
+		}
+	}
+	if len(blocks) == 0 {
+		m.errorf(m.block.DefRange(), "Benchmark without phases", "Add a phase block, or phases = [phase.NAME].")
+	}
+	var out []plan.Phase
+	measured := false
+	for _, b := range blocks {
+		if m.known(b.Body, BlockType{Name: "phase", Attrs: phaseAttrs}, nil) {
+			ph := m.phase(b, w)
+			measured = measured || ph.Measure
+			out = append(out, ph)
+		}
+	}
+	if len(out) > 0 && !measured {
+		m.errorf(m.block.DefRange(), "Nothing is measured", "No phase of benchmark %q has measure = true, which is the default for all but warmup, ramp and cooldown.", m.name)
+	}
+	return out
+}
+
+func (m *cellMaker) phase(b *hclsyntax.Block, w where) plan.Phase {
+	before := len(m.diags)
+	v := m.attrs(b.Body, phaseAttrs, w)
+	name := b.Labels[0]
+	p := plan.Phase{
+		Name: name, Measure: !slices.Contains([]string{"warmup", "ramp", "cooldown"}, name),
+		Duration: v.Duration("duration"), Requests: v.Int("requests"), Conversations: v.Int("conversations"), MinRequests: v.Int("min_requests"), MaxDuration: v.Duration("max_duration"),
+		Arrival: v.String("arrival"), MaxInFlight: v.Int("max_concurrency"), RateOf: v.String("rate_of"), ThinkTime: v.Dist("think_time"),
+		Drain: 30 * time.Second, DrainHere: v.Has("drain"),
+	}
+	if v.Has("drain") {
+		p.Drain = v.Duration("drain")
+	}
+	if v.Has("measure") {
+		p.Measure = v.Bool("measure")
+	}
+	for attr, into := range map[string]**plan.Curve{"concurrency": &p.Concurrency, "rate": &p.Rate} {
+		if c, ok := v[attr].([2]float64); ok {
+			*into = &plan.Curve{From: c[0], To: c[1]}
+		}
+	}
+	if len(m.diags) > before {
+		return p
+	}
+	at := func(attr string) hcl.Range {
+		if a, ok := b.Body.Attributes[attr]; ok {
+			return a.Expr.Range()
+		}
+		return b.DefRange()
+	}
+	switch {
+	case p.Duration == 0 && p.Requests == 0 && p.Conversations == 0:
+		m.errorf(b.DefRange(), "Phase without an end", "Set duration, requests or conversations; the first reached ends the phase.")
+	case p.Concurrency == nil && p.Rate == nil:
+		m.errorf(b.DefRange(), "Phase without load", "Set concurrency (requests in flight) or rate (arrivals a second).")
+	case p.Concurrency != nil && p.Rate != nil:
+		m.errorf(at("rate"), "Two kinds of load", "concurrency and rate are both set: keep one; the limit of an open loop is max_concurrency.")
+	case p.Concurrency != nil && (min(p.Concurrency.From, p.Concurrency.To) < 1):
+		m.errorf(at("concurrency"), "Wrong value", "concurrency must be at least 1.")
+	case p.Rate != nil && (min(p.Rate.From, p.Rate.To) < 0 || max(p.Rate.From, p.Rate.To) == 0):
+		m.errorf(at("rate"), "Wrong value", "rate must be above 0.")
+	case p.MinRequests > 0 && p.Duration == 0:
+		m.errorf(at("min_requests"), "Attribute without a meaning", "min_requests goes on past duration, and there is no duration.")
+	case p.MaxDuration > 0 && p.Duration > p.MaxDuration:
+		m.errorf(at("max_duration"), "Wrong value", "max_duration is below duration.")
+	}
+	if c := p.Concurrency; c != nil && c.From == c.To && c.From != float64(int64(c.From)) {
+		m.errorf(at("concurrency"), "Wrong value", "concurrency is %v: it must be a whole number.", c.From)
+	}
+	for attr, c := range map[string]*plan.Curve{"concurrency": p.Concurrency, "rate": p.Rate} {
+		if c != nil && c.From != c.To && p.Duration == 0 && p.MaxDuration == 0 {
+			m.errorf(at(attr), "Ramp without a length", "A ramp goes over the phase's duration: set duration or max_duration.")
+		}
+	}
+	if p.Rate == nil {
+		for _, attr := range []string{"arrival", "max_concurrency", "rate_of"} {
+			if _, ok := b.Body.Attributes[attr]; ok {
+				m.errorf(at(attr), "Attribute without a meaning", "%s is for an open loop: set rate instead of concurrency.", attr)
+			}
+		}
+		return p
+	}
+	if p.Arrival == "" {
+		p.Arrival = "poisson"
+	}
+	if p.RateOf == "" {
+		p.RateOf = "requests"
+	}
+	if p.ThinkTime.Kind != "" && p.ThinkTime.Kind != dist.Constant && p.RateOf == "requests" {
+		m.errorf(at("think_time"), "Attribute without a meaning", "In an open loop of requests arrivals do not wait for anybody to think.")
+	}
+	return p
+}
+
+// choose applies --only and --skip.
+func (l *loader) choose() {
+	read := func(flag string, texts []string) []addr.Selector {
+		var out []addr.Selector
+		for _, t := range texts {
+			s, err := addr.ParseSelector(t)
+			if err != nil {
+				l.diags = append(l.diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Wrong selection", Detail: fmt.Sprintf("%s %s.", flag, err)})
+				continue
+			}
+			any := slices.ContainsFunc(l.plan.Cells, func(c plan.Cell) bool { return s.Match(c.Address) })
+			if !any {
+				l.diags = append(l.diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Selection of nothing", Detail: fmt.Sprintf("%s %s matches no cell. The first cell is %s.", flag, t, l.plan.Cells[0].Address)})
+			}
+			out = append(out, s)
+		}
+		return out
+	}
+	only, skip := read("--only", l.Only), read("--skip", l.Skip)
+	match := func(list []addr.Selector, c *plan.Cell) bool {
+		return slices.ContainsFunc(list, func(s addr.Selector) bool { return s.Match(c.Address) })
+	}
+	l.plan.Cells = slices.DeleteFunc(l.plan.Cells, func(c plan.Cell) bool {
+		return (len(only) > 0 && !match(only, &c)) || match(skip, &c)
+	})
+	if len(l.plan.Cells) == 0 && !l.diags.HasErrors() {
+		l.diags = append(l.diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Selection of nothing", Detail: "--only and --skip together leave no cell."})
+	}
+	// What no chosen cell needs is neither started nor checked.
+	used := map[string]bool{}
+	for i := range l.plan.Cells {
+		used[l.plan.Cells[i].Server], used[l.plan.Cells[i].Dataset] = true, true
+	}
+	l.plan.Servers = slices.DeleteFunc(l.plan.Servers, func(s plan.Server) bool { return !used[s.Address] })
+	l.plan.Datasets = slices.DeleteFunc(l.plan.Datasets, func(d plan.Dataset) bool { return !used[d.Address] })
+}

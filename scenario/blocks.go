@@ -1,0 +1,234 @@
+package scenario
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/agext/levenshtein"
+
+	"sparkrun/scenario/schema"
+)
+
+// BlockType is a line of the language reference: a block and its attributes.
+type BlockType struct {
+	Name  string
+	Doc   string
+	Label bool
+	Attrs []schema.Attr
+	// Free says that there are attributes beyond Attrs: any name (locals, matrix), or
+	// those of the block's kind.
+	Free   string
+	Blocks []BlockType // inside it
+}
+
+func (t BlockType) example() string {
+	if t.Label {
+		return fmt.Sprintf("%s \"name\" { … }", t.Name)
+	}
+	return t.Name + " { … }"
+}
+
+// Blocks are the blocks of the language.
+func Blocks() []BlockType { return topBlocks }
+
+// laterBlocks are designed and not built.
+var laterBlocks = map[string]string{
+	"generator": "the load comes from this machine",
+	"search":    "sweep the values in a matrix instead",
+	"telemetry": "leave it out",
+	"container": "engines are started by you; set url",
+	"ready":     "leave it out",
+	"stop":      "leave it out",
+}
+
+const none = "none"
+
+func attr(name string, t schema.Type, def any, doc string) schema.Attr {
+	return schema.Attr{Name: name, Type: t, Default: def, Binding: schema.Cell, Doc: doc}
+}
+
+// bare is an attribute without a default value; doc says what its absence means.
+func bare(name string, t schema.Type, absent, doc string) schema.Attr {
+	return schema.Attr{Name: name, Type: t, DefaultDoc: absent, Binding: schema.Cell, Doc: doc}
+}
+
+func atLoad(a schema.Attr) schema.Attr { a.Binding = schema.Load; return a }
+
+func oneOf(a schema.Attr, values ...string) schema.Attr { a.Values = values; return a }
+
+func must(a schema.Attr) schema.Attr { a.Required = true; return a }
+
+var phaseAttrs = []schema.Attr{
+	bare("duration", schema.Duration, "no limit", "Stop after so long."),
+	bare("requests", schema.Int, "no limit", "Stop after so many requests."),
+	bare("conversations", schema.Int, "no limit", "Begin no more than so many conversations."),
+	attr("min_requests", schema.Int, int64(0), "Go on past duration until so many have ended."),
+	bare("max_duration", schema.Duration, "no limit", "Hard end, also of min_requests."),
+	bare("concurrency", schema.Level, "none; this or rate", "Closed loop: requests in flight."),
+	bare("rate", schema.Level, "none; this or concurrency", "Open loop: arrivals a second."),
+	oneOf(bare("arrival", schema.String, "poisson", "How arrivals of an open loop are spaced."), "poisson", "constant"),
+	bare("max_concurrency", schema.Int, "no limit", "Open loop: what arrives while so many are in flight is recorded as unsent."),
+	oneOf(bare("rate_of", schema.String, "requests", "What arrives in an open loop."), "requests", "conversations"),
+	bare("think_time", schema.TimeDist, "0", "Pause of a slot before it sends again."),
+	bare("drain", schema.Duration, "30s, after the last phase only", "How long requests may finish when the phase is over."),
+	bare("measure", schema.Bool, "false for warmup, ramp and cooldown, else true", "Whether results are made of it."),
+}
+
+var conversationsAttrs = []schema.Attr{
+	bare("active", schema.Int, "as many as requests in flight", "Conversations open at a time; a slot takes the next turn of any of them."),
+	oneOf(attr("sampling", schema.String, schema.Plain("round_robin"), "Which open conversation goes on."), "round_robin", "random"),
+	bare("max_turns", schema.Int, "all", "User turns of a conversation that are played."),
+	oneOf(attr("answers", schema.String, schema.Plain("actual"), "Whose answers the history has: the model's own, or the dataset's."), "actual", "dataset"),
+}
+
+var requestAttrs = []schema.Attr{
+	attr("timeout", schema.Duration, 10*time.Minute, "Longest time of a request."),
+	bare("idle_timeout", schema.Duration, "no limit", "Longest time without a byte."),
+	bare("temperature", schema.Float, "the server's", "Sampling temperature."),
+	bare("seed", schema.Int, "the server's", "Sampling seed."),
+	bare("stop", schema.StringList, none, "Stop strings."),
+	oneOf(bare("output", schema.String, "forced; natural for a server with url", "forced: answers have exactly the asked length. natural: it is the limit."), "forced", "natural"),
+	bare("min_tokens", schema.Int, none, "Least length that is asked for."),
+	bare("max_tokens", schema.Int, none, "Most length that is asked for."),
+	oneOf(attr("max_tokens_field", schema.String, schema.Plain("max_tokens"), "Name of the length limit in requests."), "max_tokens", "max_completion_tokens"),
+	bare("headers", schema.StringMap, none, "Headers of every request."),
+	bare("body", schema.Object, none, "Fields of every request, merged over sparkrun's; null removes one."),
+}
+
+var recordAttrs = []schema.Attr{
+	attr("events", schema.Bool, true, "Keep the arrival of every stream event."),
+	attr("content", schema.Bool, false, "Keep the answers."),
+}
+
+var abortAttrs = []schema.Attr{
+	attr("error_rate", schema.Float, 0.5, "End the cell where a greater share of the last requests failed."),
+	attr("of_last", schema.Int, int64(50), "How many requests are the last."),
+}
+
+var metricAttrs = []schema.Attr{
+	must(bare("value", schema.String, none, "Expression over request.*, one value a request.")),
+	attr("unit", schema.String, schema.Plain("1"), "Unit of the value."),
+}
+
+var sloAttrs = []schema.Attr{must(bare("condition", schema.String, none, "Condition over request.*, met or not by each request."))}
+
+var serverAttrs = []schema.Attr{
+	bare("framework", schema.String, "the label", "The inference server: openai, sim, vllm, sglang, trtllm, llamacpp, ollama or command."),
+	bare("nodes", schema.Object, "node.local", "Nodes it runs on, as in [node.spark1]."),
+	bare("model", schema.String, "the one that is served", "Model id."),
+	bare("url", schema.String, "sparkrun starts the server", "Attach to a running server, with or without /v1."),
+	bare("port", schema.Int, "a free one", "Port to listen on."),
+	bare("api_key", schema.String, none, "Sent as a bearer token."),
+	bare("headers", schema.StringMap, none, "Headers of every request."),
+	bare("options", schema.Object, none, "The engine's own flags."),
+}
+
+// engineAttrs are those of servers that sparkrun starts, other than the simulator.
+var engineAttrs = []schema.Attr{
+	bare("image", schema.String, none, "Container image."),
+	bare("revision", schema.String, none, "Revision of the model."),
+	bare("served_name", schema.String, "model", "Name that the server gives the model."),
+	bare("tokenizer", schema.String, "the model's", "Tokenizer."),
+	bare("launcher", schema.String, "the framework's", "How ranks are started."),
+	bare("parallel", schema.Object, "1 each", "tensor, pipeline, expert, data."),
+	bare("replicas", schema.Int, "1", "Servers behind one address."),
+	bare("memory_fraction", schema.Float, "the engine's", "Share of the memory that it takes."),
+	bare("max_model_len", schema.Int, "the model's", "Longest context."),
+	bare("max_num_seqs", schema.Int, "the engine's", "Sequences in a batch."),
+	bare("max_batched_tokens", schema.Int, "the engine's", "Tokens in a step."),
+	bare("kv_cache_dtype", schema.String, "the engine's", "Type of the KV cache."),
+	bare("quantization", schema.String, "the model's", "Quantization."),
+	bare("prefix_caching", schema.Bool, "the engine's", "Whether a known prefix is reused."),
+	bare("args", schema.StringList, none, "Arguments passed as they are."),
+	bare("config", schema.Object, none, "The engine's configuration file."),
+	bare("env", schema.StringMap, none, "Environment."),
+	bare("mounts", schema.StringList, none, "Folders mounted into the container."),
+	bare("setup", schema.StringList, none, "Commands before the start."),
+}
+
+var topBlocks = []BlockType{
+	{Name: "variable", Label: true, Doc: "An input, set with --var, --var-file or SPARKRUN_VAR_name.", Attrs: []schema.Attr{
+		atLoad(bare("type", schema.String, "any", "Type, as in list(number).")), atLoad(bare("default", schema.Object, "must be set", "Value where nobody sets it.")),
+		atLoad(bare("description", schema.String, none, "What it is.")), atLoad(attr("sensitive", schema.Bool, false, "Kept out of everything that is shown or written.")),
+	}, Blocks: []BlockType{{Name: "validation", Doc: "A condition the value must meet.", Attrs: []schema.Attr{
+		must(atLoad(bare("condition", schema.Bool, none, "Over var.name."))), must(atLoad(bare("error_message", schema.String, none, "Printed where it is not met."))),
+	}}}},
+	{Name: "locals", Doc: "Named values: local.name.", Free: "any name"},
+	{Name: "node", Label: true, Doc: "A machine.", Attrs: []schema.Attr{
+		must(bare("host", schema.String, none, "Address, or an alias of ~/.ssh/config.")), bare("port", schema.Int, "22", "SSH port."), bare("user", schema.String, "the SSH client's", "SSH user."),
+		bare("identity_file", schema.Path, "the SSH client's", "Key."), bare("jump", schema.String, none, "Host to go through."), bare("fabric_ip", schema.String, none, "Address for traffic between nodes."),
+		bare("interface", schema.String, none, "Network interface of that address."), bare("env", schema.StringMap, none, "Environment of what runs there."), bare("labels", schema.StringMap, none, "Words about it."),
+		bare("price_per_hour", schema.Float, none, "What an hour costs."),
+	}},
+	{Name: "server", Label: true, Doc: "An inference server.", Attrs: append(append([]schema.Attr{}, serverAttrs...), engineAttrs...), Free: "those of the framework (sparkrun help NAME)"},
+	{Name: "dataset", Label: true, Doc: "What is sent.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "synthetic, jsonl or conversations.")}, Free: "those of the type (sparkrun help NAME)"},
+	{Name: "phase", Label: true, Doc: "A stretch of load with its stop rules.", Attrs: phaseAttrs},
+	{Name: "benchmark", Label: true, Doc: "Which cells are measured.", Attrs: []schema.Attr{
+		must(bare("server", schema.Object, none, "server.NAME, or matrix.server.")), must(bare("dataset", schema.Object, none, "dataset.NAME.")),
+		bare("phases", schema.Object, "the phase blocks inside", "Top-level phases, as in [phase.warmup, phase.steady]."),
+		oneOf(attr("api", schema.String, schema.Plain("chat"), "Endpoint."), "chat", "completions"), attr("stream", schema.Bool, true, "Streamed answers."),
+		atLoad(attr("repeat", schema.Int, int64(1), "Times each cell is measured.")), atLoad(oneOf(attr("order", schema.String, schema.Plain("grouped"), "Order of the cells."), "grouped", "interleaved", "file")),
+		atLoad(attr("seed", schema.Int, int64(1), "Seed of the order and of what is sent.")),
+	}, Blocks: []BlockType{
+		{Name: "matrix", Doc: "Axes: a cell for each combination of their values.", Attrs: []schema.Attr{atLoad(bare("exclude", schema.Object, none, "Combinations to leave out: [{…}].")), atLoad(bare("include", schema.Object, none, "Combinations to add or extend, as in GitHub Actions: [{…}]."))}, Free: "AXIS = [values]"},
+		{Name: "phase", Label: true, Doc: "A phase of this benchmark alone.", Attrs: phaseAttrs},
+		{Name: "conversations", Doc: "How dialogues of several turns go on.", Attrs: conversationsAttrs},
+		{Name: "request", Doc: "What every request has.", Attrs: requestAttrs},
+		{Name: "record", Doc: "What is kept of each request.", Attrs: recordAttrs},
+		{Name: "abort", Doc: "When a cell is given up.", Attrs: abortAttrs},
+		{Name: "metric", Label: true, Doc: "A number of your own, per request.", Attrs: metricAttrs},
+		{Name: "slo", Label: true, Doc: "A condition that requests should meet; goodput counts them.", Attrs: sloAttrs},
+	}},
+	{Name: "metric", Label: true, Doc: "A number of your own, for all benchmarks.", Attrs: metricAttrs},
+	{Name: "slo", Label: true, Doc: "A condition that requests should meet, for all benchmarks.", Attrs: sloAttrs},
+	{Name: "threshold", Label: true, Doc: "A condition on results; exit code 4 where it is not met.", Attrs: []schema.Attr{
+		must(bare("condition", schema.Bool, none, "Over result.*, the paths of a cell in summary.json.")), must(bare("error_message", schema.String, none, "Printed where it is not met.")),
+		bare("where", schema.Object, "all cells", "Axis values of the cells that are meant."), bare("phase", schema.String, "the measured one", "Phase that is meant."),
+		oneOf(attr("over", schema.String, schema.Plain("median"), "Judge the median of the repeats, or each."), "median", "each"),
+	}},
+	{Name: "sink", Label: true, Doc: "Where results go.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "console, excel, json, jsonl or csv.")}, Free: "those of the type (sparkrun help NAME)"},
+}
+
+func blockType(in []BlockType, name string) BlockType {
+	for _, b := range in {
+		if b.Name == name {
+			return b
+		}
+	}
+	panic("scenario: no block type " + name)
+}
+
+// didYouMean is a sentence that names the nearest of the names, or all if there are few.
+func didYouMean(got string, names []string) string {
+	best, nearest := 3, ""
+	if len(got) <= 3 {
+		best = 2
+	}
+	for _, n := range names {
+		d := levenshtein.Distance(got, n, nil)
+		if len(n) > len(got) && n[:len(got)] == got {
+			d = 1
+		}
+		if d < best {
+			best, nearest = d, n
+		}
+	}
+	switch {
+	case nearest != "":
+		return fmt.Sprintf(" Did you mean %q?", nearest)
+	case len(names) == 0 || len(names) > 30:
+		return ""
+	}
+	return fmt.Sprintf(" There is: %s.", list(names))
+}
+
+func list(names []string) string {
+	s := ""
+	for i, n := range names {
+		if i > 0 {
+			s += ", "
+		}
+		s += n
+	}
+	return s
+}

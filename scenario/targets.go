@@ -1,0 +1,325 @@
+package scenario
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"sparkrun/scenario/plan"
+	"sparkrun/scenario/schema"
+)
+
+func (l *loader) nodes() {
+	t := blockType(topBlocks, "node")
+	for _, b := range l.blocks["node"] {
+		l.known(b.Body, t, nil)
+		if b.Labels[0] == "local" {
+			l.errorf(b.LabelRanges[0], "Wrong name", "node.local is this machine; it needs no block.")
+		}
+		v := l.attrs(b.Body, t.Attrs, where{binding: schema.Load})
+		l.public(b.Body, v, "host")
+		l.plan.Nodes = append(l.plan.Nodes, plan.Node{Name: b.Labels[0], Host: v.String("host"), Values: v})
+	}
+}
+
+// public refuses a sensitive value where it would show in addresses, argv or the process list.
+func (l *loader) public(body *hclsyntax.Body, v schema.Values, names ...string) {
+	for _, n := range names {
+		if t, ok := v[n].(schema.Text); ok && t.Sensitive() {
+			l.errorf(body.Attributes[n].Expr.Range(), "Secret in a place that is shown", "%s is shown in plans and process lists and must not be sensitive: use nonsensitive(…) if it may be seen.", n)
+		}
+	}
+}
+
+// kind finds the kind of a block among those of the registry.
+func (l *loader) kind(b *hclsyntax.Block, attr string, kinds []schema.Kind) (schema.Kind, bool) {
+	name := l.kindOf(b)
+	if a, ok := b.Body.Attributes[attr]; ok {
+		v, ok := l.scope.eval(a.Expr, where{what: "attribute " + attr, binding: schema.Load})
+		if !ok {
+			return schema.Kind{}, false
+		}
+		x, err := decode(v, schema.String, nil)
+		if err != nil {
+			l.errorf(a.Expr.Range(), "Wrong value", "%s: %s.", attr, err)
+			return schema.Kind{}, false
+		}
+		name = x.(schema.Text).String()
+	}
+	i := slices.IndexFunc(kinds, func(k schema.Kind) bool { return k.Name == name })
+	if i >= 0 {
+		return kinds[i], true
+	}
+	var names []string
+	for _, k := range kinds {
+		names = append(names, k.Name)
+	}
+	at, why := b.LabelRanges[0], fmt.Sprintf("Its label names no %s, so set %s to one of %s.", attr, attr, strings.Join(names, ", "))
+	if a, ok := b.Body.Attributes[attr]; ok {
+		at, why = a.Expr.Range(), fmt.Sprintf("There is no %s %q.%s", attr, name, didYouMean(name, names))
+	}
+	l.errorf(at, "Unknown "+attr, "%s", why)
+	return schema.Kind{}, false
+}
+
+func (l *loader) servers() {
+	t := blockType(topBlocks, "server")
+	for _, b := range l.blocks["server"] {
+		kind, ok := l.kind(b, "framework", l.Registry.Frameworks)
+		if !ok {
+			continue
+		}
+		if !l.known(b.Body, t, kind.Attrs) {
+			continue
+		}
+		before := len(l.diags)
+		v := l.attrs(b.Body, slices.Concat(without(t.Attrs, "nodes", "framework", "options"), kind.Attrs), where{binding: schema.Load})
+		l.public(b.Body, v, "model", "url", "image", "served_name")
+		s := plan.Server{
+			Address: "server." + b.Labels[0], Name: b.Labels[0], Framework: kind.Name, Nodes: l.nodesOf(b),
+			URL: normalURL(v.String("url")), Model: v.String("model"), Port: int(v.Int("port")), Options: l.options(b, kind), Values: v,
+		}
+		s.APIKey, _ = v["api_key"].(schema.Text)
+		s.Headers, _ = v["headers"].(map[string]schema.Text)
+		s.Launches = kind.Launches || s.URL != ""
+		for _, n := range []string{"url", "model", "port", "api_key", "headers"} {
+			delete(v, n)
+		}
+		l.plan.Servers = append(l.plan.Servers, s)
+		if len(l.diags) > before {
+			continue
+		}
+		if s.URL != "" && !strings.HasPrefix(s.URL, "http://") && !strings.HasPrefix(s.URL, "https://") {
+			l.errorf(b.Body.Attributes["url"].Expr.Range(), "Wrong url", "url is %q: write it as http://HOST:PORT, with or without /v1.", s.URL)
+		}
+		if s.Port > 65535 {
+			l.errorf(b.Body.Attributes["port"].Expr.Range(), "Wrong value", "port is %d: ports end at 65535.", s.Port)
+		}
+		if kind.Name == "sim" || kind.Name == "openai" {
+			for _, a := range engineAttrs {
+				if src, set := b.Body.Attributes[a.Name]; set {
+					l.errorf(src.NameRange, "Attribute without a meaning", "A server of framework %q takes no %s: it is for engines that sparkrun starts.", kind.Name, a.Name)
+				}
+			}
+		}
+		l.problems(b, kind, mergeValues(v, schema.Values{"url": schema.Plain(s.URL), "options": s.Options}))
+		if !s.Launches {
+			l.warnf(b.DefRange(), "Server that this version can't launch", "%s: this version plans servers of framework %q and can't launch them; apply refuses it unless url is set.", s.Address, s.Framework)
+		}
+	}
+}
+
+func mergeValues(a, b schema.Values) schema.Values {
+	out := schema.Values{}
+	for _, v := range []schema.Values{a, b} {
+		for k, x := range v {
+			if t, ok := x.(schema.Text); ok && t.Reveal() == "" {
+				continue
+			}
+			out[k] = x
+		}
+	}
+	return out
+}
+
+func without(attrs []schema.Attr, names ...string) []schema.Attr {
+	return slices.DeleteFunc(slices.Clone(attrs), func(a schema.Attr) bool { return slices.Contains(names, a.Name) })
+}
+
+// problems reports what a kind finds wrong with a block's values.
+func (l *loader) problems(b *hclsyntax.Block, kind schema.Kind, v schema.Values) {
+	if kind.Check == nil {
+		return
+	}
+	for _, p := range kind.Check(v) {
+		at := b.DefRange()
+		if a, ok := b.Body.Attributes[p.Attr]; ok {
+			at = a.Expr.Range()
+		}
+		l.errorf(at, p.Summary, "%s", p.Detail)
+	}
+}
+
+// normalURL is a server's address with /v1 at its end.
+func normalURL(u string) string {
+	u = strings.TrimRight(u, "/")
+	if u == "" || strings.HasSuffix(u, "/v1") {
+		return u
+	}
+	return u + "/v1"
+}
+
+func (l *loader) nodesOf(b *hclsyntax.Block) []string {
+	a, ok := b.Body.Attributes["nodes"]
+	if !ok {
+		return []string{"local"}
+	}
+	v, ok := l.scope.eval(a.Expr, where{what: "attribute nodes", binding: schema.Load})
+	if !ok {
+		return nil
+	}
+	var names []string
+	if v.CanIterateElements() {
+		for it := v.ElementIterator(); it.Next(); {
+			_, x := it.Element()
+			if name, is := address(x, "node"); is {
+				names = append(names, name)
+				continue
+			}
+			names = nil
+			break
+		}
+	}
+	if len(names) == 0 {
+		l.errorf(a.Expr.Range(), "Wrong value", "nodes must be a list of nodes, as in [node.spark1].")
+	}
+	return names
+}
+
+// options decodes options = {} by the kind's declarations, or as they are where the kind
+// is open.
+func (l *loader) options(b *hclsyntax.Block, kind schema.Kind) schema.Values {
+	a, ok := b.Body.Attributes["options"]
+	if !ok {
+		return schema.Values{}
+	}
+	v, ok := l.scope.eval(a.Expr, where{what: "attribute options", binding: schema.Load})
+	if !ok {
+		return schema.Values{}
+	}
+	plain, marks := v.Unmark()
+	if len(marks) > 0 || plain.IsNull() || !(plain.Type().IsObjectType() || plain.Type().IsMapType()) {
+		l.errorf(a.Expr.Range(), "Wrong value", "options must be an object, as in { name = value }.")
+		return schema.Values{}
+	}
+	out := schema.Values{}
+	for name, x := range plain.AsValueMap() {
+		at := itemRange(a.Expr, name)
+		if x.IsNull() {
+			continue
+		}
+		var err error
+		if kind.Options == nil {
+			out[name], err = plainValue(x)
+		} else {
+			i := slices.IndexFunc(kind.Options, func(o schema.Attr) bool { return o.Name == name })
+			if i < 0 {
+				var names []string
+				for _, o := range kind.Options {
+					names = append(names, o.Name)
+				}
+				l.errorf(at, "Unknown option", "The options of framework %q have no %q.%s", kind.Name, name, didYouMean(name, names))
+				continue
+			}
+			o := kind.Options[i]
+			out[name], err = decode(x, o.Type, func(p string) string { return l.resolve(p, a.SrcRange.Filename) })
+			if t, is := out[name].(schema.Text); err == nil && is && len(o.Values) > 0 && !slices.Contains(o.Values, t.Reveal()) {
+				err = fmt.Errorf("%q is none of %s", t, strings.Join(o.Values, ", "))
+			}
+		}
+		if t, is := out[name].(schema.Text); err == nil && is && t.Sensitive() {
+			err = fmt.Errorf("it is sensitive, and options are shown in process lists")
+		}
+		if err != nil {
+			l.errorf(at, "Wrong value", "%s: %s.", name, err)
+			delete(out, name)
+		}
+	}
+	return out
+}
+
+// itemRange is where an object's item stands.
+func itemRange(expr hclsyntax.Expression, key string) hcl.Range {
+	if o, ok := expr.(*hclsyntax.ObjectConsExpr); ok {
+		for _, item := range o.Items {
+			if k := hcl.ExprAsKeyword(item.KeyExpr); k == key {
+				return item.KeyExpr.Range()
+			}
+		}
+	}
+	return expr.Range()
+}
+
+func (l *loader) datasets() {
+	t := blockType(topBlocks, "dataset")
+	for _, b := range l.blocks["dataset"] {
+		kind, ok := l.kind(b, "type", l.Registry.Datasets)
+		if !ok || !l.known(b.Body, t, kind.Attrs) {
+			continue
+		}
+		before := len(l.diags)
+		v := l.attrs(b.Body, kind.Attrs, where{binding: schema.Load})
+		d := plan.Dataset{Address: "dataset." + b.Labels[0], Name: b.Labels[0], Type: kind.Name, Values: v}
+		sum := sha256.New()
+		for _, a := range kind.Attrs {
+			if a.Type != schema.Path && a.Type != schema.PathList {
+				continue
+			}
+			paths := v.Strings(a.Name)
+			if a.Type == schema.Path && v.Has(a.Name) {
+				paths = []string{v.String(a.Name)}
+			}
+			for _, p := range paths {
+				content, err := l.ReadFile(p)
+				if err != nil {
+					l.errorf(b.Body.Attributes[a.Name].Expr.Range(), "File that can't be read", "%s.", err)
+					continue
+				}
+				sum.Write(content)
+				d.Digest = hex.EncodeToString(sum.Sum(nil))
+			}
+		}
+		l.plan.Datasets = append(l.plan.Datasets, d)
+		if len(l.diags) == before {
+			l.problems(b, kind, v)
+		}
+	}
+}
+
+// defaultSinks are there where the scenario names none.
+var defaultSinks = []string{"console", "excel"}
+
+func (l *loader) sinks() {
+	t := blockType(topBlocks, "sink")
+	for _, b := range l.blocks["sink"] {
+		kind, ok := l.kind(b, "type", l.Registry.Sinks)
+		if !ok || !l.known(b.Body, t, kind.Attrs) {
+			continue
+		}
+		before := len(l.diags)
+		v := l.attrs(b.Body, kind.Attrs, where{binding: schema.Load})
+		l.plan.Sinks = append(l.plan.Sinks, plan.Sink{Address: "sink." + b.Labels[0], Type: kind.Name, Values: v})
+		if len(l.diags) == before {
+			l.problems(b, kind, v)
+		}
+	}
+	need := []string{"console"}
+	if len(l.blocks["sink"]) == 0 {
+		need = defaultSinks
+	}
+	for _, name := range need {
+		if slices.ContainsFunc(l.plan.Sinks, func(s plan.Sink) bool { return s.Type == name }) {
+			continue
+		}
+		i := slices.IndexFunc(l.Registry.Sinks, func(k schema.Kind) bool { return k.Name == name })
+		if i < 0 {
+			continue
+		}
+		v := schema.Values{}
+		for _, a := range l.Registry.Sinks[i].Attrs {
+			if a.Default != nil {
+				v[a.Name] = a.Default
+			}
+		}
+		l.plan.Sinks = append(l.plan.Sinks, plan.Sink{Address: "sink." + name, Type: name, Values: v})
+	}
+	// The grid comes last, under what the other sinks have written.
+	slices.SortStableFunc(l.plan.Sinks, func(a, b plan.Sink) int {
+		return map[bool]int{true: 1}[a.Type == "console"] - map[bool]int{true: 1}[b.Type == "console"]
+	})
+}
