@@ -1,0 +1,178 @@
+package sinks
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"sparkrun/runner/result"
+	"sparkrun/scenario/plan"
+)
+
+// console prints the results when the run has ended.
+type console struct {
+	w     io.Writer
+	color bool
+}
+
+func newConsole(_ plan.Sink, _ string, env Env) (Sink, error) {
+	return &console{env.Stdout, env.Color}, nil
+}
+
+func (*console) Begin(context.Context, *result.Run) error { return nil }
+func (*console) Cell(context.Context, *result.Cell) error { return nil }
+func (*console) Path() string                             { return "" }
+
+func (c *console) End(_ context.Context, r *result.Run) error {
+	var b strings.Builder
+	note := ""
+	if r.Simulated {
+		note = " (simulated: not a measurement of a real engine)"
+	}
+	if r.Interrupted {
+		note += " (interrupted)"
+	}
+	if len(r.Entries) == 1 {
+		block(&b, &r.Entries[0], note)
+	} else {
+		for _, g := range grids(r.Entries) {
+			g.print(&b, note)
+		}
+	}
+	doubts(&b, r.Entries)
+	for _, t := range r.Thresholds {
+		state := "met"
+		switch {
+		case t.Undecided:
+			state = "undecided"
+		case !t.Pass:
+			state = "NOT met"
+		}
+		fmt.Fprintf(&b, "threshold %s: %s by %s", t.Name, state, t.Address)
+		if !t.Pass {
+			fmt.Fprintf(&b, ": %s", t.Message)
+		}
+		b.WriteByte('\n')
+	}
+	text := b.String()
+	if c.color {
+		text = strings.NewReplacer("NOT met", "\x1b[31mNOT met\x1b[0m", "failed", "\x1b[31mfailed\x1b[0m").Replace(text)
+	}
+	_, err := io.WriteString(c.w, text)
+	return err
+}
+
+// shown are the numbers of the grid.
+var shown = []struct{ path, title string }{
+	{"throughput.output_tokens_per_s", "output_tokens_per_s"},
+	{"metrics.ttft_ms.p50", "ttft_ms p50"},
+	{"metrics.tpot_ms.p50", "tpot_ms p50"},
+	{"requests.success_rate", "success_rate"},
+}
+
+func (g *grid) print(b *strings.Builder, note string) {
+	fmt.Fprintf(b, "\nbenchmark.%s%s\n", g.benchmark, note)
+	var t strings.Builder
+	w := tabwriter.NewWriter(&t, 0, 4, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "\t\t%s\t\n", strings.Join(g.columns, "\t"))
+	for _, s := range shown {
+		title := s.title
+		for _, row := range g.rows {
+			fmt.Fprintf(w, "%s\t%s", title, row)
+			for _, col := range g.columns {
+				fmt.Fprintf(w, "\t%s", g.text(row, col, s.path))
+			}
+			fmt.Fprint(w, "\t\n")
+			title = ""
+		}
+	}
+	w.Flush()
+	b.WriteString(t.String())
+}
+
+// block prints one cell as other benchmark tools do: statistics in lines.
+func block(b *strings.Builder, e *result.Entry, note string) {
+	fmt.Fprintf(b, "\n%s %s: %s%s\n", e.Address, e.Phase, e.Verdict, note)
+	rate := "–"
+	if e.Requests.SuccessRate != nil {
+		rate = fmt.Sprintf("%.4g %%", 100**e.Requests.SuccessRate)
+	}
+	fmt.Fprintf(b, "%d of %d requests ok (%s) in %.1f s\n", e.Requests.OK, e.Requests.Scheduled, rate, e.Window.Seconds)
+	for _, n := range []string{"requests_per_s", "output_tokens_per_s", "input_tokens_per_s", "total_tokens_per_s", "concurrency_achieved"} {
+		if v := e.Throughput[n]; v != nil {
+			fmt.Fprintf(b, "%-22s %10s\n", n, short(*v))
+		}
+	}
+	stats := []string{"mean", "p50", "p90", "p95", "p99", "max"}
+	var t strings.Builder
+	w := tabwriter.NewWriter(&t, 0, 4, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "\t%s\t\n", strings.Join(stats, "\t"))
+	names := []string{"ttft_ms", "tpot_ms", "itl_ms", "latency_ms", "input_tokens", "output_tokens"}
+	for name := range e.Units {
+		names = append(names, name)
+	}
+	for _, n := range names {
+		fmt.Fprint(w, n)
+		for _, s := range stats {
+			text := "–"
+			if v := e.Value("metrics." + n + "." + s); v != nil {
+				text = short(*v)
+			}
+			fmt.Fprintf(w, "\t%s", text)
+		}
+		fmt.Fprint(w, "\t\n")
+	}
+	w.Flush()
+	b.WriteString(t.String())
+	for name, g := range e.Goodput {
+		if g.Attainment != nil && g.RequestsPerS != nil && (name != "all" || len(e.Goodput) > 2) {
+			fmt.Fprintf(b, "slo %s: met by %.4g %% of the requests, %s requests/s\n", name, 100**g.Attainment, short(*g.RequestsPerS))
+		}
+	}
+}
+
+// doubts prints what is not ok: verdicts with their marks, and the error table.
+func doubts(b *strings.Builder, entries []result.Entry) {
+	var t strings.Builder
+	w := tabwriter.NewWriter(&t, 0, 4, 2, ' ', 0)
+	for i := range entries {
+		e := &entries[i]
+		if e.Verdict == result.OK {
+			continue
+		}
+		fmt.Fprintf(w, "%s\t%s", e.Verdict, e.Address)
+		if e.Cause != "" {
+			fmt.Fprintf(w, "\t%s", firstLine(e.Cause))
+		}
+		for j, m := range e.Marks {
+			if j > 0 {
+				fmt.Fprint(w, "\n\t")
+			}
+			fmt.Fprintf(w, "\t%s: %s", m.Name, m.Why)
+		}
+		fmt.Fprintln(w)
+	}
+	w.Flush()
+	if t.Len() > 0 {
+		fmt.Fprintf(b, "\nNot ok (* suspect, ! invalid or failed):\n%s", t.String())
+	}
+	t.Reset()
+	w = tabwriter.NewWriter(&t, 0, 4, 2, ' ', 0)
+	for i := range entries {
+		for _, x := range entries[i].Errors {
+			fmt.Fprintf(w, "%d ×\t%s\t%s\t%s\n", x.Count, x.Status, entries[i].Address, firstLine(x.Message))
+		}
+	}
+	w.Flush()
+	if t.Len() > 0 {
+		fmt.Fprintf(b, "\nErrors:\n%s", t.String())
+	}
+	b.WriteByte('\n')
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
