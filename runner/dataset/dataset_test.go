@@ -95,6 +95,29 @@ func TestSyntheticLengths(t *testing.T) {
 	}
 }
 
+// A cell's prompts must not be in the prefix cache that another cell has filled.
+func TestCellsSendOtherWords(t *testing.T) {
+	for _, v := range []schema.Values{{"shape": schema.Plain("D(50,5)")}, {"shape": schema.Plain("D(50,5)"), "seed": int64(3)}} {
+		seen := map[string]bool{}
+		for seed := range uint64(3) {
+			c := cell()
+			c.Seed = seed
+			s, err := start(t, plan.Dataset{Type: "synthetic", Values: v}, Options{Cell: c}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range int64(50) {
+				_, _, b := first(t, s, i)
+				opening := strings.Join(splitWords(b.Messages[0].Content)[:unlike], "")
+				if seen[opening] {
+					t.Fatalf("cell %d, conversation %d begins with %q, as another one did", seed, i, opening)
+				}
+				seen[opening] = true
+			}
+		}
+	}
+}
+
 func TestShapes(t *testing.T) {
 	for shape, ok := range map[string]bool{"D(1,2)": true, "N(480,240)/(300,150)": true, "U(50,250)/(50,450)": true, "D(1,2)/(3,4)": false, "N(1,2)": false, "U(5,5)/(1,2)": false, "X(1,2)": false, "": false} {
 		v := schema.Values{"shape": schema.Plain(shape)}

@@ -98,7 +98,8 @@ func newSynthetic(s set, tok *tokens, seed, salt uint64) (*synthetic, error) {
 
 func (y *synthetic) script(i int64) (*script, error) {
 	lengths := rand.New(rand.NewPCG(y.seed, uint64(i)))
-	words := rand.New(rand.NewPCG(y.seed^y.salt, uint64(i)|1<<63))
+	// The salt too: no cell sends what another one has sent, with whatever seed.
+	words := rand.New(rand.NewPCG(y.seed+y.salt*0x9e3779b97f4a7c15, uint64(i)|1<<63))
 	s := &script{id: strconv.FormatInt(i, 10), row: -1}
 	n := max(1, y.turns.Int(lengths))
 	for t := range n {

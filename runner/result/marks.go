@@ -19,7 +19,7 @@ type MarkDoc struct {
 func Marks() []MarkDoc {
 	return []MarkDoc{
 		{"client_limited", false, "This client sent late: p99 send lag over 10 ms, or over 1 % of the median TTFT if that is more."},
-		{"network_limited", false, "Connecting took long against the answer: p99 over 5 % of the median TTFT."},
+		{"network_limited", false, "Connecting took long against the answer: p99 over 5 % of the median TTFT, and over 2 ms."},
 		{"shared_client", false, "Other cells were loading from this client at the same time (--parallelism)."},
 		{"not_steady", false, "The output-token rate has a trend over the window, or requests piled up in an open loop."},
 		{"errors", false, "Fewer than 99 % of the requests succeeded; below 90 % the cell is invalid."},
@@ -37,6 +37,7 @@ const (
 	lagLimitMS     = 10.0
 	lagShare       = 0.01
 	connectShare   = 0.05
+	connectLimitMS = 2.0 // below it a connect is this machine's own jitter, as on loopback
 	successSuspect = 0.99
 	successInvalid = 0.9
 	fewRequests    = 30
@@ -55,7 +56,7 @@ func marks(e *Entry, w *window, out load.Outcome) []Mark {
 	if lag := high(e.Metrics["send_lag_ms"]); lag != nil && ttft != nil && *lag > math.Max(lagLimitMS, lagShare**ttft) {
 		mark("client_limited", "this client sent requests up to %.3g ms late (p99), more than its numbers can bear: give it more CPU, or less load", *lag)
 	}
-	if c := high(e.Metrics["connect_ms"]); c != nil && ttft != nil && *c > connectShare**ttft {
+	if c := high(e.Metrics["connect_ms"]); c != nil && ttft != nil && *c > math.Max(connectLimitMS, connectShare**ttft) {
 		mark("network_limited", "connecting took %.3g ms (p99), over 5 %% of the median TTFT of %.3g ms: measure from nearer", *c, *ttft)
 	}
 	if e.Window.Steady != nil && !*e.Window.Steady {

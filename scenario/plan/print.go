@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -157,11 +159,15 @@ func (c *Curve) String() string {
 
 // settings prints attributes in one line, sorted.
 func settings(values map[string]any) string {
-	b, err := json.Marshal(values)
-	if err != nil {
-		return ""
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		v, err := json.Marshal(values[k])
+		if err != nil {
+			continue
+		}
+		fmt.Fprintf(&b, " %s=%s", k, strings.Trim(string(v), `"`))
 	}
-	return " " + strings.NewReplacer(`":`, "=", `"`, "", ",", " ").Replace(strings.Trim(string(b), "{}"))
+	return b.String()
 }
 
 // DOT writes the tasks as a Graphviz graph: solid edges need success, dashed are order.

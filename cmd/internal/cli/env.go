@@ -17,8 +17,17 @@ type Env struct {
 	Lookup  func(name string) (string, bool) // the environment
 	Signals <-chan os.Signal                 // interrupts, in the order they came
 	Now     func() time.Time
-	Self    string // path of this program, which starts the simulator and workers
+	Self    string    // path of this program, which starts the simulator
+	Exit    func(int) // leave at once, without clean-up
 	// StdoutTerminal and StderrTerminal are the width of the terminal there, 0 for none.
 	StdoutTerminal func() int
 	StderrTerminal func() int
+}
+
+// color reports whether to use colour on a stream that is a terminal of the given width.
+// NO_COLOR (https://no-color.org) and a dumb terminal say no.
+func (e *Env) color(width int) bool {
+	no, _ := e.Lookup("NO_COLOR")
+	term, _ := e.Lookup("TERM")
+	return width > 0 && no == "" && term != "dumb"
 }

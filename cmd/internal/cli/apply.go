@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sparkrun/runner/store"
+	"sparkrun/scenario"
+	"sparkrun/scenario/plan"
+)
+
+// applyFlags are the flags of apply; run.json keeps them for resume.
+type applyFlags struct {
+	scenarioFlags
+	out         string
+	runID       string
+	parallelism int
+	strict      bool
+	output      outputFlags
+}
+
+func newApplyCommand(env *Env) *cobra.Command {
+	var f applyFlags
+	c := &cobra.Command{
+		Use:   "apply PATH...",
+		Short: "Plan a scenario, run it and write its results",
+		Long: `Plans the scenario, starts its servers, puts load on them, stops them again and writes
+results/<scenario>/<run-id>/. It never asks and always makes a new run.
+
+Ctrl-C once: nothing new starts, the requests under way may finish, servers are stopped,
+the results so far are written. Twice: requests are cut. Three times: leaves at once.
+
+Exit codes: 130 interrupted · 2 the scenario or the call is wrong, nothing was touched ·
+1 the run could not be done · 3 a cell is failed, invalid or skipped (--strict: or
+suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
+		Example: "  sparkrun apply examples/quickstart.hcl\n  sparkrun apply sweep.hcl --var concurrency=1,4 --only server=vllm",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			s, err := f.load(env, args)
+			if err != nil {
+				return err
+			}
+			if err := refuse(s.Plan); err != nil {
+				return err
+			}
+			if f.runID == "" {
+				f.runID = store.NewID(env.Now())
+			}
+			st, err := store.Create(f.out, s.Name, f.runID)
+			if err != nil {
+				return exit(exitRun, "%v", err)
+			}
+			return execute(env, s, st, store.Request{
+				Paths: absolute(args), Vars: settings(f.vars, s.Plan), Only: f.only, Skip: f.skip,
+				Parallelism: f.parallelism, Strict: f.strict,
+			}, f.output, nil)
+		},
+	}
+	f.register(c)
+	f.output.register(c)
+	c.Flags().StringVar(&f.out, "out", "results", "folder of the results store")
+	c.Flags().StringVar(&f.runID, "run-id", "", "name of the run (default: date, time and six hex digits)")
+	c.Flags().IntVar(&f.parallelism, "parallelism", 1, "cells that load at a time")
+	c.Flags().BoolVar(&f.strict, "strict", false, "exit 3 also for suspect cells")
+	return c
+}
+
+// settings are --var and --var-file as run.json keeps them: without the values of
+// sensitive variables.
+func settings(vars []scenario.VarSetting, p *plan.Plan) []store.Setting {
+	var out []store.Setting
+	for _, v := range vars {
+		s := store.Setting{Name: v.Name, Value: v.Value}
+		if v.File != "" {
+			s.File = absolute([]string{v.File})[0]
+		}
+		for _, known := range p.Variables {
+			if known.Name == v.Name && known.Value.Sensitive() {
+				s.Value, s.Sensitive = "", true
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// refuse says no to servers that this build can't launch, before anything is touched.
+func refuse(p *plan.Plan) error {
+	var no []string
+	for _, s := range p.Servers {
+		if !s.Launches {
+			no = append(no, fmt.Sprintf("%s is of framework %q", s.Address, s.Framework))
+		}
+	}
+	if len(no) == 0 {
+		return nil
+	}
+	return exit(exitUsage, `this version can't launch these servers:
+  %s
+Start them yourself and set url in their blocks, or leave them out with --skip.`, strings.Join(no, "\n  "))
+}

@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"sparkrun/runner"
+	"sparkrun/runner/result"
+	"sparkrun/scenario"
+	"sparkrun/scenario/metric"
+	"sparkrun/scenario/schema"
+)
+
+// newHelpCommand is help for commands, and for the words of scenarios and results.
+func newHelpCommand(env *Env, root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND | reasons | metrics | BLOCK | KIND]",
+		Short: "Help for a command, a block of the language, the metrics or the reasons",
+		Long: `Help for a command; for a block of the scenario language (server, phase, …) or a kind in it
+(sim, synthetic, excel, …) with every attribute and its default; for the metrics with
+their units and definitions; for the reasons of failures and the marks of cells.`,
+		Example: "  sparkrun help apply\n  sparkrun help phase\n  sparkrun help synthetic\n  sparkrun help metrics",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if topic(env.Stdout, args[0]) {
+					return nil
+				}
+			}
+			c, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return exit(exitUsage, "there is no command, block or topic %q: see sparkrun --help", strings.Join(args, " "))
+			}
+			return c.Help()
+		},
+	}
+}
+
+// topic prints help that is not a command's; false where there is none.
+func topic(w io.Writer, name string) bool {
+	switch name {
+	case "reasons":
+		reasons(w)
+		return true
+	case "metrics":
+		metrics(w)
+		return true
+	}
+	found := false
+	if i := slices.IndexFunc(scenario.Blocks(), func(b scenario.BlockType) bool { return b.Name == name }); i >= 0 {
+		printBlock(w, scenario.Blocks()[i], "")
+		found = true
+	}
+	r := registry()
+	for _, k := range []struct {
+		of    string
+		kinds []schema.Kind
+	}{{"server, framework", r.Frameworks}, {"dataset, type", r.Datasets}, {"sink, type", r.Sinks}} {
+		for _, kind := range k.kinds {
+			if kind.Name == name {
+				fmt.Fprintf(w, "%s = %q: %s\n", k.of, kind.Name, kind.Doc)
+				printAttrs(w, "", kind.Attrs)
+				if len(kind.Options) > 0 {
+					fmt.Fprintln(w, "options = { … }:")
+					printAttrs(w, "", kind.Options)
+				}
+				found = true
+			}
+		}
+	}
+	return found
+}
+
+func printBlock(w io.Writer, b scenario.BlockType, indent string) {
+	label := ""
+	if b.Label {
+		label = " NAME"
+	}
+	fmt.Fprintf(w, "%s%s%s { }: %s\n", indent, b.Name, label, b.Doc)
+	printAttrs(w, indent, b.Attrs)
+	if b.Free != "" {
+		fmt.Fprintf(w, "%s  further attributes: %s\n", indent, b.Free)
+	}
+	for _, in := range b.Blocks {
+		printBlock(w, in, indent+"  ")
+	}
+}
+
+func printAttrs(w io.Writer, indent string, attrs []schema.Attr) {
+	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	for _, a := range attrs {
+		def := "default: " + defaultOf(a)
+		if a.Required {
+			def = "required"
+		}
+		kind := a.Type.String()
+		if len(a.Values) > 0 {
+			kind = strings.Join(a.Values, " | ")
+		}
+		fmt.Fprintf(out, "%s  %s\t%s\t%s\t%s\n", indent, a.Name, kind, def, a.Doc)
+	}
+	out.Flush()
+}
+
+func reasons(w io.Writer) {
+	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(out, "Reasons: why a run, server or cell failed.")
+	for _, r := range runner.Reasons() {
+		fmt.Fprintf(out, "  %s\t%s\n", r.Code, r.Sentence)
+	}
+	fmt.Fprintln(out, "Marks: why a cell is suspect, or invalid where it says so.")
+	for _, m := range result.Marks() {
+		kind := ""
+		if m.Invalid {
+			kind = "invalid: "
+		}
+		fmt.Fprintf(out, "  %s\t%s%s\n", m.Name, kind, m.Sentence)
+	}
+	out.Flush()
+}
+
+func metrics(w io.Writer) {
+	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	for _, group := range []struct {
+		title   string
+		numbers []metric.Number
+	}{
+		{"Of a request: request.NAME in metric and slo, a column of the raw rows; with statistics in result.NAME.STATISTIC.", metric.Request()},
+		{"Gaps between tokens: result.itl_ms.STATISTIC.", []metric.Number{metric.ITL}},
+		{"Of a window: result.NAME.", metric.Throughput()},
+		{"Counts: result.requests.NAME.", metric.Counts()},
+	} {
+		fmt.Fprintln(out, group.title)
+		for _, n := range group.numbers {
+			fmt.Fprintf(out, "  %s\t%s\t%s\n", n.Name, n.Unit, n.Doc)
+		}
+	}
+	fmt.Fprintf(out, "STATISTIC is one of %s.\n", strings.Join(metric.Statistics, " "))
+	fmt.Fprintf(out, "Goodput: result.goodput.SLO.NAME, NAME one of %s; the SLO \"all\" is all together.\n", strings.Join(metric.Goodput, " "))
+	out.Flush()
+}

@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"sparkrun/scenario/plan"
+	"sparkrun/targets/framework"
+)
+
+func newPlanCommand(env *Env) *cobra.Command {
+	var (
+		f      scenarioFlags
+		asJSON bool
+	)
+	c := &cobra.Command{
+		Use:   "plan PATH...",
+		Short: "Show what apply would do; nothing is touched",
+		Long: `Shows the cells in the order they run, the servers and how they are launched, requests
+and hours as far as they are known, and what is measured.`,
+		Example: "  sparkrun plan sweep.hcl\n  sparkrun plan --json sweep.hcl --only concurrency=16",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			s, err := f.load(env, args)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return s.Plan.JSON(env.Stdout)
+			}
+			return s.Plan.Text(env.Stdout, plan.TextOptions{Launch: func(srv plan.Server) []string { return framework.Describe(srv) }})
+		},
+	}
+	f.register(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
+	return c
+}

@@ -1,0 +1,78 @@
+// Package cli is the command line: a file per command, each parses its flags, makes a
+// request of the layers below, picks a view, and returns the exit code. It may import
+// everything of ours; nothing imports it but main.
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes as product.md documents them; runner decides the rest of a run's.
+const (
+	exitOK      = 0
+	exitRun     = 1 // it could not be done
+	exitUsage   = 2 // the scenario or the call is wrong, nothing was touched
+	exitChanged = 3 // fmt --check found files to format
+)
+
+// exitError ends a command with a code. An empty message says that everything has been
+// printed.
+type exitError struct {
+	code    int
+	message string
+}
+
+func (e *exitError) Error() string { return e.message }
+
+func exit(code int, format string, args ...any) error {
+	return &exitError{code, fmt.Sprintf(format, args...)}
+}
+
+// Run runs the command line and returns its exit code.
+func Run(env *Env) int {
+	root := &cobra.Command{
+		Use:   "sparkrun",
+		Short: "Runs LLM-inference benchmarks that are written down",
+		Long: `sparkrun runs LLM-inference benchmarks that are written down: a scenario (.hcl) declares
+servers, datasets, phases and sinks; sparkrun plans it, runs it and leaves a workbook,
+summaries and raw data.`,
+		Example:       "  sparkrun plan examples/quickstart.hcl\n  sparkrun apply examples/quickstart.hcl",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetArgs(env.Args)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "write", Title: "Write scenarios:"}, &cobra.Group{ID: "more", Title: "More:"})
+	root.SetHelpCommandGroupID("more")
+	root.SetCompletionCommandGroupID("more")
+	root.SetHelpCommand(newHelpCommand(env, root))
+	for group, commands := range map[string][]*cobra.Command{
+		"run":   {newApplyCommand(env), newResumeCommand(env), newPlanCommand(env)},
+		"write": {newValidateCommand(env), newFmtCommand(env), newGraphCommand(env)},
+		"more":  {newSimCommand(env), newVersionCommand(env)},
+	} {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	err := root.Execute()
+	var code *exitError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &code):
+		if code.message != "" {
+			fmt.Fprintln(env.Stderr, "Error: "+code.message)
+		}
+		return code.code
+	}
+	// What cobra itself says is about the call.
+	fmt.Fprintf(env.Stderr, "Error: %v\nRun 'sparkrun --help' for the commands and flags.\n", err)
+	return exitUsage
+}

@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+
+	"sparkrun/runner"
+	"sparkrun/runner/dataset"
+	"sparkrun/runner/load"
+	"sparkrun/runner/record"
+	"sparkrun/scenario/plan"
+	"sparkrun/scenario/schema"
+	"sparkrun/targets"
+	"sparkrun/targets/framework"
+	"sparkrun/targets/node"
+	"sparkrun/targets/wire"
+)
+
+// tools hands the runner what it must not import.
+func tools(env *Env) runner.Tools {
+	return runner.Tools{
+		Self: env.Self,
+		Node: func(name string) (targets.Node, error) {
+			if name != "local" {
+				return nil, fmt.Errorf("node %s: this version starts servers on this machine only: leave nodes out, or set url", name)
+			}
+			return node.Local{}, nil
+		},
+		Framework: framework.ByName,
+		Doer: func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (runner.Doer, error) {
+			headers := map[string]schema.Text{}
+			maps.Copy(headers, ep.Headers)
+			maps.Copy(headers, c.Request.Headers)
+			return wire.New(wire.Options{
+				BaseURL: ep.URL, API: c.API, Stream: c.Stream, Key: ep.Key, Headers: headers,
+				Clock: clock, UserAgent: "sparkrun/" + version(),
+			})
+		},
+		Source: func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint) (load.Source, error) {
+			return dataset.Open(ctx, *d, dataset.Options{
+				Cell: c, Model: ep.Model, Open: openFile,
+				Forced:    func(least, most int) map[string]any { return framework.ForcedFields(s.Framework, least, most) },
+				Tokenizer: framework.Tokenizer{Client: http.DefaultClient, Endpoint: ep, API: c.API},
+			})
+		},
+		CheckDataset: func(_ context.Context, d *plan.Dataset) error { return dataset.Check(*d, openFile) },
+	}
+}
+
+func openFile(path string) (io.ReadCloser, error) { return os.Open(path) }

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"sparkrun":    func() { os.Exit(run()) },
+		"faultserver": faultserver,
+	})
+}
+
+// The scripts in testdata/script are what a user does and sees. `-testwork` keeps their
+// folders; UPDATE_SCRIPTS=1 writes what the commands printed into them.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"waitfor": waitFor,
+			"setfrom": setFrom,
+		},
+	})
+}
+
+// waitfor PATTERN FILE waits until the file matches.
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: waitfor PATTERN FILE")
+	}
+	match := regexp.MustCompile("(?m)" + args[0])
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if b, err := os.ReadFile(ts.MkAbs(args[1])); err == nil && match.Match(b) {
+			return
+		}
+	}
+	ts.Fatalf("%s never matched %q", args[1], args[0])
+}
+
+// setfrom NAME FILE [PATTERN] sets a variable to a file's text, or to what the first
+// group of the pattern matches in it.
+func setFrom(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: setfrom NAME FILE [PATTERN]")
+	}
+	text := ts.ReadFile(args[1])
+	if len(args) == 3 {
+		m := regexp.MustCompile("(?m)" + args[2]).FindStringSubmatch(text)
+		if m == nil {
+			ts.Fatalf("%s does not match %q:\n%s", args[1], args[2], text)
+		}
+		text = m[1]
+	}
+	ts.Setenv(args[0], fmt.Sprint(text))
+}
