@@ -376,8 +376,10 @@ func (c *Client) stream(conn *conn, body io.Reader, r *record.Request, rec *reco
 	if p.done || (err == io.EOF && rec.FinishReason != "") {
 		err = nil // what comes after [DONE] is not ours to judge
 	}
-	if err == io.EOF {
+	if err == io.EOF && rec.Status == record.OK {
 		rec.Status, rec.Error = record.Truncated, "the stream ended with neither a finish reason nor [DONE]"
+	}
+	if err == io.EOF {
 		err = nil
 	}
 	if err != nil || rec.Status != record.OK {
