@@ -46,6 +46,9 @@ func (l *loader) benchmarks() {
 	}
 }
 
+// maxCells bounds a benchmark: beyond it somebody has mistyped.
+const maxCells = 10_000
+
 // cellMaker makes the cells of a benchmark.
 type cellMaker struct {
 	*loader
@@ -99,13 +102,17 @@ func (l *loader) benchmark(b *hclsyntax.Block) {
 		}
 	}
 	repeat := v.Int("repeat")
-	if repeat < 1 {
-		l.errorf(b.Body.Attributes["repeat"].Expr.Range(), "Wrong value", "repeat must be at least 1.")
+	if a, set := b.Body.Attributes["repeat"]; set && repeat < 1 {
+		l.errorf(a.Expr.Range(), "Wrong value", "repeat must be at least 1.")
 		ok = false
 	}
 	m.columns()
 	points, fine := m.matrix()
 	if !ok || !fine {
+		return
+	}
+	if repeat*int64(len(points)) > maxCells {
+		l.errorf(b.DefRange(), "Too many cells", "%d combinations %d times are more than %d cells.", len(points), repeat, maxCells)
 		return
 	}
 	l.plan.Benchmarks = append(l.plan.Benchmarks, plan.Benchmark{Name: m.name, Order: v.String("order"), Seed: uint64(v.Int("seed"))})
@@ -161,6 +168,10 @@ func (m *cellMaker) matrix() ([]point, bool) {
 				good = false
 			}
 			printed[s] = true
+		}
+		if len(points)*len(values) > maxCells {
+			m.errorf(a.NameRange, "Too many cells", "With axis %s there are more than %d combinations.", a.Name, maxCells)
+			return nil, false
 		}
 		var next []point
 		for _, p := range points {

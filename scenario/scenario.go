@@ -178,6 +178,9 @@ func (l *loader) parse(name string) {
 		return
 	}
 	l.plan.Files = append(l.plan.Files, name)
+	if !l.numbers(src, name) {
+		return
+	}
 	file, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 	l.diags = append(l.diags, diags...)
 	if file == nil {
@@ -191,6 +194,21 @@ func (l *loader) parse(name string) {
 	for _, b := range body.Blocks {
 		l.block(b)
 	}
+}
+
+// numbers refuses numbers with an exponent that no number of ours has: reading one takes
+// hours (10 to that power is computed exactly).
+func (l *loader) numbers(src []byte, name string) bool {
+	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos)
+	ok := true
+	for _, t := range tokens {
+		_, exponent, has := strings.Cut(strings.ToLower(string(t.Bytes)), "e")
+		if t.Type == hclsyntax.TokenNumberLit && has && len(strings.TrimLeft(exponent, "+-0")) > 3 {
+			l.errorf(t.Range, "Number out of range", "%.40s is beyond what can be computed with.", t.Bytes)
+			ok = false
+		}
+	}
+	return ok
 }
 
 // block takes a top-level block.

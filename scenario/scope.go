@@ -91,10 +91,28 @@ type where struct {
 // check reports names in an expression that mean nothing here.
 func (s *scope) check(expr hcl.Expression, w where) bool {
 	ok := true
+	tried := attempts(expr)
 	for _, t := range expr.Variables() {
+		if t.RootName() == "matrix" && w.matrix != nil && slices.ContainsFunc(tried, func(r hcl.Range) bool { return r.Overlaps(t.SourceRange()) }) {
+			continue // an axis that only some cells have may be tried
+		}
 		ok = s.name(t, w) && ok
 	}
 	return ok
+}
+
+// attempts are the calls of try and can in an expression.
+func attempts(expr hcl.Expression) []hcl.Range {
+	var out []hcl.Range
+	if node, ok := expr.(hclsyntax.Node); ok {
+		_ = hclsyntax.VisitAll(node, func(n hclsyntax.Node) hcl.Diagnostics {
+			if call, ok := n.(*hclsyntax.FunctionCallExpr); ok && (call.Name == "try" || call.Name == "can") {
+				out = append(out, call.Range())
+			}
+			return nil
+		})
+	}
+	return out
 }
 
 func (s *scope) name(t hcl.Traversal, w where) bool {

@@ -1,0 +1,16 @@
+server "a" { # ERROR: set url
+  framework = "openai"
+}
+dataset "d" {
+  type  = "synthetic"
+  shape = "D(64,8)"
+}
+benchmark "b" {
+  server  = server.a
+  dataset = dataset.d
+
+  phase "steady" {
+    requests    = 10
+    concurrency = 2
+  }
+}

@@ -1,0 +1,19 @@
+server "a" {
+  framework = "sim"
+}
+dataset "d" {
+  type  = "synthetic"
+  shape = "D(64,8)"
+}
+benchmark "b" {
+  server  = server.a
+  dataset = dataset.d
+
+  phase "steady" {
+    requests    = 10
+    concurrency = 2
+  }
+}
+
+servr "x" { # ERROR: Did you mean "server"?
+}

@@ -1,0 +1,16 @@
+server "a" {
+  framework = "vlm" # ERROR: Did you mean "vllm"?
+}
+dataset "d" {
+  type  = "synthetic"
+  shape = "D(64,8)"
+}
+benchmark "b" {
+  server  = server.a
+  dataset = dataset.d
+
+  phase "steady" {
+    requests    = 10
+    concurrency = 2
+  }
+}

@@ -1,0 +1,20 @@
+variable "n" {
+  type    = list(number)
+  default = "many" # ERROR: The default is no list(number)
+}
+server "a" {
+  framework = "sim"
+}
+dataset "d" {
+  type  = "synthetic"
+  shape = "D(64,8)"
+}
+benchmark "b" {
+  server  = server.a
+  dataset = dataset.d
+
+  phase "steady" {
+    requests    = 10
+    concurrency = 2
+  }
+}
