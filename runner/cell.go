@@ -67,6 +67,12 @@ func (r *run) cell(c *plan.Cell) error {
 
 	cell := &result.Cell{Plan: c, Server: srv.plan, Model: srv.endpoint.Model, Records: keep.records, Outcome: out}
 	cell.Entries = result.Summarise(c, srv.plan, keep.records, out)
+	for i := range cell.Entries {
+		cell.Entries[i].Model = cell.Model
+		if r.Parallelism > 1 {
+			cell.Entries[i].Add("shared_client", fmt.Sprintf("up to %d cells loaded at a time", r.Parallelism))
+		}
+	}
 	failure := r.failure(ctx, c, err, rows.Close(), out, cell.Entries)
 	outcome, cause := "succeeded", ""
 	switch {

@@ -26,6 +26,9 @@ func (r *run) reuse() map[string]bool {
 			continue
 		}
 		cell.Model = line.Model
+		for i := range cell.Entries {
+			cell.Entries[i].Model = line.Model
+		}
 		reused[c.Canonical], numbers[line.Number] = true, true
 		r.entries[c.Canonical] = cell.Entries
 		r.doneSecs += c.Estimate.Seconds

@@ -28,7 +28,6 @@ func Marks() []MarkDoc {
 		{"length_mismatch", false, "Answers are off the length that was forced by more than 2 %."},
 		{"batched_stream", false, "The stream had far fewer events than tokens: TTFT and ITL are those of batches."},
 		{"interrupted", false, "The cell was interrupted; what is shown is from the part that ran."},
-		{"wrong_model", true, "The server answers for another model than the one asked for."},
 	}
 }
 
