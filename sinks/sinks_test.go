@@ -1,0 +1,229 @@
+package sinks
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/xuri/excelize/v2"
+
+	"sparkrun/runner/load"
+	"sparkrun/runner/record"
+	"sparkrun/runner/result"
+	"sparkrun/scenario/addr"
+	"sparkrun/scenario/plan"
+	"sparkrun/scenario/schema"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// sample is a run of two engines under 4 and 16 users; the last cell fails.
+func sample() (*result.Run, []*result.Cell) {
+	p := &plan.Plan{Scenario: "sample", Benchmarks: []plan.Benchmark{{Name: "chat"}}}
+	run := &result.Run{ID: "one", Scenario: "sample", Version: "test", Plan: p, Simulated: true}
+	for _, server := range []string{"vllm", "sglang"} {
+		for _, users := range []int{16, 4} {
+			p.Cells = append(p.Cells, plan.Cell{
+				Address: addr.Cell{Benchmark: "chat", Repeat: 1, Axes: []addr.Axis{{Name: "server", Value: server}, {Name: "users", Value: fmt.Sprint(users)}}},
+				Server:  "server." + server, Dataset: "dataset.d", Phases: []plan.Phase{{Name: "steady", Measure: true}},
+			})
+		}
+	}
+	var cells []*result.Cell
+	for i := range p.Cells {
+		c := &p.Cells[i]
+		c.Name, c.Canonical = c.Address.String(), c.Address.Canonical()
+		var records []record.Record
+		for n := range int64(50) {
+			at := (n + 1) * 1e7
+			records = append(records, record.Record{
+				ID: fmt.Sprintf("r%d", n), Scheduled: at, Sent: at, FirstEvent: at + 4e7, FirstToken: at + 4e7 + int64(i)*1e6, FirstOut: at + 4e7, LastToken: at + 8e7, StreamEnd: at + 8e7,
+				InputTokens: 100, OutputTokens: 5, FirstEventTokens: 1, DatasetRow: -1, HistoryTokens: -1, AskedMin: -1, AskedMax: -1, CachedTokens: -1, ReasoningTokens: -1,
+				Events: []record.Event{{At: at + 4e7}, {At: at + 6e7}, {At: at + 8e7}}, FinishReason: "length", TokenSource: record.TokensUsage,
+			})
+		}
+		s := &plan.Server{Framework: "sim", Address: c.Server}
+		cell := &result.Cell{Plan: c, Server: s, Records: records, Outcome: load.Outcome{Phases: []load.PhaseOutcome{{Name: "steady", Measure: true, Start: 1e7, End: 51e7}}}}
+		cell.Entries = result.Summarise(c, s, records, cell.Outcome)
+		if i == 3 {
+			cell.Records, cell.Entries = nil, result.FailedEntries(c, s, "LAUNCH_EXITED: its program ended\nmore")
+		}
+		if i == 1 {
+			cell.Entries[0].Add("not_steady", "the output-token rate rose")
+		}
+		run.Entries = append(run.Entries, cell.Entries...)
+		cells = append(cells, cell)
+	}
+	no := 0.5
+	run.Thresholds = []result.ThresholdResult{
+		{Name: "good", Address: "benchmark.chat", Pass: true},
+		{Name: "bad", Address: "benchmark.chat", Message: "too slow", Values: map[string]*float64{"ttft_ms.p50": &no}},
+	}
+	return run, cells
+}
+
+// play sends the sample through a sink and returns its folder and standard output.
+func play(t *testing.T, kind string, values schema.Values) (dir, stdout string) {
+	t.Helper()
+	dir = t.TempDir()
+	var out bytes.Buffer
+	run, cells := sample()
+	for _, k := range Kinds() {
+		if k.Name != kind {
+			continue
+		}
+		for _, a := range k.Attrs {
+			if _, set := values[a.Name]; !set {
+				if values == nil {
+					values = schema.Values{}
+				}
+				values[a.Name] = a.Default
+			}
+		}
+	}
+	s, err := New(plan.Sink{Address: "sink." + kind, Type: kind, Values: values}, dir, Env{Stdout: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	if err := s.Begin(ctx, run); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cells {
+		if err := s.Cell(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.End(ctx, run); err != nil {
+		t.Fatal(err)
+	}
+	return dir, out.String()
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", path, got, want)
+	}
+}
+
+func TestConsole(t *testing.T) {
+	_, out := play(t, "console", nil)
+	golden(t, "console.golden", out)
+}
+
+// TestExcel opens the workbook with the library's reader.
+func TestExcel(t *testing.T) {
+	dir, _ := play(t, "excel", nil)
+	f, err := excelize.OpenFile(filepath.Join(dir, "report.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got := strings.Join(f.GetSheetList(), ","); got != "Summary,chat,Raw data" {
+		t.Errorf("sheets %s", got)
+	}
+	summary, err := f.GetRows("Summary")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string][]string{}
+	for _, r := range summary {
+		if len(r) > 2 {
+			found[r[0]+" "+r[1]] = r[2:]
+		}
+	}
+	if h := found["benchmark.chat "]; strings.Join(h, ",") != "vllm,sglang" {
+		t.Errorf("engines as columns: %v", h)
+	}
+	if v := found["ttft_ms.p50 users=4"]; len(v) != 2 || v[0] != "41.00" || v[1] != "failed" {
+		t.Errorf("ttft_ms.p50 under 4 users: %v", v)
+	}
+	raw, err := f.GetRows("Raw data")
+	if err != nil || len(raw) != 151 {
+		t.Fatalf("%d rows of raw data, want a header and 150; %v", len(raw), err)
+	}
+	if raw[0][0] != "cell" || raw[1][0] != "benchmark.chat[server=vllm,users=16]#1" {
+		t.Errorf("raw data begins %v, %v", raw[0][:2], raw[1][:2])
+	}
+	bench, err := f.GetRows("chat")
+	if err != nil || len(bench) != 5 {
+		t.Errorf("%d rows for four cells, %v", len(bench), err)
+	}
+}
+
+func TestLines(t *testing.T) {
+	dir, _ := play(t, "csv", schema.Values{"rows": schema.Plain("requests")})
+	f, err := os.Open(filepath.Join(dir, "results.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil || len(rows) != 151 || len(rows[0]) != len(rows[150]) {
+		t.Fatalf("%d lines, %v", len(rows), err)
+	}
+	dir, _ = play(t, "jsonl", nil)
+	b, err := os.ReadFile(filepath.Join(dir, "results.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	var row map[string]any
+	if err := json.Unmarshal([]byte(lines[1]), &row); err != nil || len(lines) != 4 {
+		t.Fatalf("%d lines, %v", len(lines), err)
+	}
+	if row["axis_users"] != "4" || row["verdict"] != "suspect" || row["marks"] != "not_steady" || row["ttft_ms.p50"] != 41.0 || row["ttft_ms.p999"] != nil {
+		t.Errorf("%s", lines[1])
+	}
+	dir, _ = play(t, "json", nil)
+	b, err = os.ReadFile(filepath.Join(dir, "results.json"))
+	var all result.Summary
+	if err == nil {
+		err = json.Unmarshal(b, &all)
+	}
+	if err != nil || len(all.Cells) != 4 || all.Schema != 1 {
+		t.Errorf("%d cells, %v", len(all.Cells), err)
+	}
+}
+
+func TestFolderThatCantBeWritten(t *testing.T) {
+	run, _ := sample()
+	for _, kind := range []string{"excel", "json", "jsonl", "csv"} {
+		s, err := New(plan.Sink{Type: kind, Values: schema.Values{"path": schema.Plain("/dev/null/x/file")}}, t.TempDir(), Env{})
+		if err == nil {
+			err = s.Begin(context.Background(), run)
+		}
+		if err == nil {
+			t.Errorf("%s begins in a folder that can't be made", kind)
+		}
+	}
+}
+
+func TestNaturalOrder(t *testing.T) {
+	for _, c := range [][2]string{{"users=4", "users=16"}, {"a2b10", "a2b11"}, {"a", "b"}, {"a1", "a1b"}} {
+		if !natural(c[0], c[1]) || natural(c[1], c[0]) {
+			t.Errorf("%q must come before %q", c[0], c[1])
+		}
+	}
+}
