@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -20,6 +21,9 @@ func faultserver() {
 	mode := flag.String("mode", "", "how every second streamed request fails")
 	urlFile := flag.String("url", "", "file that gets the URL")
 	flag.Parse()
+	if *mode == "bind" {
+		hold(*urlFile)
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
@@ -51,6 +55,25 @@ func faultserver() {
 		panic(err)
 	}
 	panic(http.Serve(l, mux))
+}
+
+// hold takes a port without listening on it: nobody answers there, and nobody can serve.
+func hold(urlFile string) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		err = syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
+	}
+	var at syscall.Sockaddr
+	if err == nil {
+		at, err = syscall.Getsockname(fd)
+	}
+	if err == nil {
+		err = os.WriteFile(urlFile, fmt.Appendf(nil, "http://127.0.0.1:%d/", at.(*syscall.SockaddrInet4).Port), 0o644)
+	}
+	if err != nil {
+		panic(err)
+	}
+	time.Sleep(time.Hour)
 }
 
 // stream sends n content events, and the proper end if whole.
