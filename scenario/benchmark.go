@@ -62,7 +62,8 @@ type cellMaker struct {
 
 func (l *loader) benchmark(b *hclsyntax.Block) {
 	m := &cellMaker{loader: l, block: b, name: b.Labels[0], typ: blockType(topBlocks, "benchmark"), inner: map[string]*hclsyntax.Block{}}
-	ok := l.known(b.Body, m.typ, nil)
+	ok := true
+	l.known(b.Body, m.typ, nil)
 	seen := map[string]bool{}
 	for _, in := range b.Body.Blocks {
 		i := slices.IndexFunc(m.typ.Blocks, func(t BlockType) bool { return t.Name == in.Type })
@@ -75,8 +76,8 @@ func (l *loader) benchmark(b *hclsyntax.Block) {
 			ok = false
 			continue
 		}
-		if in.Type != "matrix" && !l.known(in.Body, t, nil) {
-			ok = false
+		if in.Type != "matrix" {
+			l.known(in.Body, t, nil)
 		}
 		key := in.Type + strings.Join(in.Labels, "")
 		if seen[key] {
@@ -97,7 +98,7 @@ func (l *loader) benchmark(b *hclsyntax.Block) {
 	v := l.attrs(b.Body, load, where{binding: schema.Load})
 	for _, a := range m.typ.Attrs {
 		if _, has := b.Body.Attributes[a.Name]; a.Required && !has {
-			l.errorf(b.DefRange(), "Attribute missing", "Set %s: %s", a.Name, a.Doc)
+			l.errorf(b.DefRange(), "Attribute missing", "%s", missing(a))
 			ok = false
 		}
 	}
@@ -463,11 +464,9 @@ func (m *cellMaker) phases(w where) []plan.Phase {
 	var out []plan.Phase
 	measured := false
 	for _, b := range blocks {
-		if m.known(b.Body, BlockType{Name: "phase", Attrs: phaseAttrs}, nil) {
-			ph := m.phase(b, w)
-			measured = measured || ph.Measure
-			out = append(out, ph)
-		}
+		ph := m.phase(b, w)
+		measured = measured || ph.Measure
+		out = append(out, ph)
 	}
 	if len(out) > 0 && !measured {
 		m.errorf(m.block.DefRange(), "Nothing is measured", "No phase of benchmark %q has measure = true, which is the default for all but warmup, ramp and cooldown.", m.name)
@@ -477,6 +476,7 @@ func (m *cellMaker) phases(w where) []plan.Phase {
 
 func (m *cellMaker) phase(b *hclsyntax.Block, w where) plan.Phase {
 	before := len(m.diags)
+	m.known(b.Body, BlockType{Name: "phase", Attrs: phaseAttrs}, nil)
 	v := m.attrs(b.Body, phaseAttrs, w)
 	name := b.Labels[0]
 	p := plan.Phase{

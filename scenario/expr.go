@@ -291,7 +291,7 @@ func (m *cellMaker) column(b *hclsyntax.Block) {
 	}
 	a, ok := b.Body.Attributes[attr]
 	if !ok {
-		m.errorf(b.DefRange(), "Attribute missing", "Set %s: %s", attr, t.Attrs[0].Doc)
+		m.errorf(b.DefRange(), "Attribute missing", "%s", missing(t.Attrs[0]))
 		return
 	}
 	if slices.Contains(requestColumns(), name) || name == metric.ITL.Name || name == "all" {
@@ -355,7 +355,7 @@ func (l *loader) thresholds() {
 		}
 		a, ok := b.Body.Attributes["condition"]
 		if !ok {
-			l.errorf(b.DefRange(), "Attribute missing", "Set condition: %s", t.Attrs[0].Doc)
+			l.errorf(b.DefRange(), "Attribute missing", "%s", missing(t.Attrs[0]))
 			continue
 		}
 		v := l.attrs(b.Body, without(t.Attrs, "condition", "where"), where{binding: schema.Load})

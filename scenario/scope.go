@@ -154,6 +154,10 @@ func (s *scope) name(t hcl.Traversal, w where) bool {
 			map[string]string{"request": "in a metric or slo, after each request", "result": "in a threshold, after the run"}[root]+map[bool]string{true: "in a later version"}[root != "request" && root != "result"])
 		return false
 	default:
+		if len(t) == 1 {
+			s.l.errorf(at, "Unknown name", "There is no %s here. A text is written in quotes: %q.", root, root)
+			return false
+		}
 		s.l.errorf(at, "Unknown name", "There is no %q here.%s", root, didYouMean(root, []string{"var", "local", "matrix", "node", "server", "dataset", "phase", "request", "result"}))
 		return false
 	}

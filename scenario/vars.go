@@ -305,7 +305,7 @@ func (l *loader) attrs(body *hclsyntax.Body, attrs []schema.Attr, w where) schem
 		src, ok := body.Attributes[a.Name]
 		if !ok {
 			if a.Required {
-				l.errorf(body.MissingItemRange(), "Attribute missing", "Set %s: %s", a.Name, a.Doc)
+				l.errorf(body.MissingItemRange(), "Attribute missing", "%s", missing(*a))
 			}
 			if a.Default != nil {
 				out[a.Name] = a.Default
@@ -339,6 +339,11 @@ func (l *loader) attrs(body *hclsyntax.Body, attrs []schema.Attr, w where) schem
 		out[a.Name] = x
 	}
 	return out
+}
+
+// missing says what a required attribute is.
+func missing(a schema.Attr) string {
+	return fmt.Sprintf("Set %s (%s%s).", a.Name, strings.ToLower(a.Doc[:1]), strings.TrimSuffix(a.Doc[1:], "."))
 }
 
 // onlyNear is didYouMean without its list.

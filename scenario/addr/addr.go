@@ -1,6 +1,3 @@
-// Package addr is what things in a scenario are called. It holds values only: a cell's
-// address prints, parses and orders, and nothing here knows what a cell does. It imports
-// the standard library alone and is imported by everybody.
 package addr
 
 // Axis is one matrix axis of a cell and the value it has there. Value is the printed

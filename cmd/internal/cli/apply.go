@@ -36,7 +36,7 @@ Exit codes: 130 interrupted · 2 the scenario or the call is wrong, nothing was 
 1 the run could not be done · 3 a cell is failed, invalid or skipped (--strict: or
 suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 		Example: "  sparkrun apply examples/quickstart.hcl\n  sparkrun apply sweep.hcl --var concurrency=1,4 --only server=vllm",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    needPath,
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := f.load(env, args)
 			if err != nil {

@@ -23,7 +23,7 @@ func newFmtCommand(env *Env) *cobra.Command {
 its .hcl files; "-" formats standard input to standard output. Prints the names of the
 files that it changed.`,
 		Example: "  sparkrun fmt sweep.hcl\n  sparkrun fmt --check examples",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    needPath,
 		RunE: func(_ *cobra.Command, args []string) error {
 			files, err := hclFiles(args)
 			if err != nil {

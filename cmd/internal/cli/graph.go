@@ -14,7 +14,7 @@ func newGraphCommand(env *Env) *cobra.Command {
 		Short:   "Print the plan's tasks and edges as a graph",
 		Long:    `Prints the DAG that apply walks: solid edges need success, dashed ones are order only.`,
 		Example: "  sparkrun graph sweep.hcl | dot -Tsvg > sweep.svg\n  sparkrun graph --format mermaid sweep.hcl",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    needPath,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if format != "dot" && format != "mermaid" {
 				return exit(exitUsage, "--format %s: use dot or mermaid", format)

@@ -18,7 +18,7 @@ func newPlanCommand(env *Env) *cobra.Command {
 		Long: `Shows the cells in the order they run, the servers and how they are launched, requests
 and hours as far as they are known, and what is measured.`,
 		Example: "  sparkrun plan sweep.hcl\n  sparkrun plan --json sweep.hcl --only concurrency=16",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    needPath,
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := f.load(env, args)
 			if err != nil {

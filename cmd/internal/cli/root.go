@@ -1,6 +1,3 @@
-// Package cli is the command line: a file per command, each parses its flags, makes a
-// request of the layers below, picks a view, and returns the exit code. It may import
-// everything of ours; nothing imports it but main.
 package cli
 
 import (
@@ -29,6 +26,14 @@ func (e *exitError) Error() string { return e.message }
 
 func exit(code int, format string, args ...any) error {
 	return &exitError{code, fmt.Sprintf(format, args...)}
+}
+
+// needPath is the arguments of a command that reads scenarios.
+func needPath(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return exit(exitUsage, "name a scenario, a folder of one, or - for standard input, as in: %s sweep.hcl", c.CommandPath())
+	}
+	return nil
 }
 
 // Run runs the command line and returns its exit code.

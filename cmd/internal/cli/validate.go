@@ -16,7 +16,7 @@ func newValidateCommand(env *Env) *cobra.Command {
 		Short:   "Say everything that is wrong with a scenario",
 		Long:    `Reads the scenario as plan does and prints all diagnostics with their source. Exit code 2 if there is an error.`,
 		Example: "  sparkrun validate sweep.hcl\n  sparkrun validate --json sweep.hcl",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    needPath,
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, diags := f.scenario(env, args)
 			if asJSON {
