@@ -78,6 +78,11 @@ func (r *run) cell(c *plan.Cell) error {
 	switch {
 	case failure != nil && errors.Is(failure, errInterrupted):
 		outcome, cause = "interrupted", failure.Error()
+		for i := range cell.Entries {
+			if e := &cell.Entries[i]; e.Requests.OK == 0 {
+				e.Verdict, e.Cause = result.Skipped, "interrupted before a request succeeded"
+			}
+		}
 	case failure != nil:
 		outcome, cause = "failed", failure.Error()
 		for i := range cell.Entries {
