@@ -26,7 +26,9 @@ type Request struct {
 	AskedMin       int32 // -1: not asked
 	AskedMax       int32 // -1: not asked
 	Body           []byte
-	KeepAnswer     bool // Record.Answer must be filled
+	System, Prompt string // the texts that are new in this turn
+	Expected       string // what the answer should be; "": nobody asks
+	KeepAnswer     bool   // Record.Answer must be filled
 
 	Scheduled   int64 // Clock time at which the load model wants it to leave
 	Timeout     time.Duration
@@ -68,6 +70,7 @@ type Record struct {
 	StreamEnd  int64 // last byte of the response
 	Connect    int64 // duration of connection set-up, 0 where one was open
 	Reconnects int32
+	Retries    int32 // sends that failed before this one
 
 	InputTokens      int32
 	OutputTokens     int32
@@ -82,8 +85,22 @@ type Record struct {
 	Error  string // one sentence; "" where ok
 
 	Events []Event // token events in order; owned by the record once Do has returned
-	Answer Answer
+
+	// Kept only where somebody needs them.
+	System, Prompt string // the texts that were new in this turn
+	Answer         Answer
+	Matches        Match // the answer against the dataset's
 }
+
+// Match says whether an answer is the expected one.
+type Match int8
+
+// The matches.
+const (
+	NotCompared Match = iota
+	Same
+	Differs
+)
 
 // Start fills a record's identity from its request, as a Doer does first.
 func (rec *Record) Start(r *Request) {

@@ -165,6 +165,14 @@ func (w *Rows) appendRow(b []byte, rec *record.Record) []byte {
 		}
 		b = append(b, ']')
 	}
+	if rec.System != "" {
+		b = append(b, `,"system":`...)
+		b = appendString(b, rec.System)
+	}
+	if rec.Prompt != "" {
+		b = append(b, `,"prompt":`...)
+		b = appendString(b, rec.Prompt)
+	}
 	if rec.Answer != (record.Answer{}) {
 		answer, err := json.Marshal(rec.Answer)
 		if err == nil {
@@ -237,6 +245,7 @@ type row struct {
 	StreamEnd        int64          `json:"stream_end_ns"`
 	Connect          int64          `json:"connect_ns"`
 	Reconnects       int32          `json:"reconnects"`
+	Retries          int32          `json:"retries"`
 	InputTokens      *int32         `json:"input_tokens"`
 	OutputTokens     *int32         `json:"output_tokens"`
 	CachedTokens     *int32         `json:"cached_tokens"`
@@ -248,6 +257,9 @@ type row struct {
 	Status           string         `json:"status"`
 	Error            string         `json:"error"`
 	TokenEvents      []int64        `json:"token_events_ns"`
+	AnswerMatches    *int           `json:"answer_matches"`
+	System           string         `json:"system"`
+	Prompt           string         `json:"prompt"`
 	Answer           *record.Answer `json:"answer"`
 }
 
@@ -302,10 +314,14 @@ func (w *row) record() (record.Record, error) {
 		Conversation: w.Conversation, ConversationID: w.ConversationID, DatasetRow: -1, Turn: w.Turn,
 		HistoryTokens: count(w.HistoryTokens), AskedMin: count(w.AskedMin), AskedMax: count(w.AskedMax),
 		Scheduled: w.Scheduled, Sent: w.Sent, FirstEvent: w.FirstEvent, FirstToken: w.FirstToken, FirstOut: w.FirstOut,
-		LastToken: w.LastToken, StreamEnd: w.StreamEnd, Connect: w.Connect, Reconnects: w.Reconnects,
+		LastToken: w.LastToken, StreamEnd: w.StreamEnd, Connect: w.Connect, Reconnects: w.Reconnects, Retries: w.Retries,
 		InputTokens: count(w.InputTokens), OutputTokens: count(w.OutputTokens), CachedTokens: count(w.CachedTokens),
 		ReasoningTokens: count(w.ReasoningTokens), FirstEventTokens: count(w.FirstEventTokens),
 		TokenSource: source, FinishReason: w.FinishReason, Status: status, Error: w.Error,
+		System: w.System, Prompt: w.Prompt,
+	}
+	if m := w.AnswerMatches; m != nil {
+		rec.Matches = map[int]record.Match{0: record.Differs, 1: record.Same}[*m]
 	}
 	if w.DatasetRow != nil {
 		rec.DatasetRow = *w.DatasetRow
