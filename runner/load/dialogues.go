@@ -167,7 +167,7 @@ func (e *engine) turns(d *dialogue) int64 {
 // prepare makes the next request of an answered one's conversation. It runs in the
 // request's goroutine, so that a long history does not hold up the engine.
 func (e *engine) prepare(j *job) {
-	if j.rec.Status != record.OK || j.d.turn+1 >= e.turns(j.d) {
+	if j.rec.Status != record.OK || j.req.LastTurn {
 		return
 	}
 	next := record.Request{}
@@ -218,6 +218,7 @@ func (e *engine) skip(j *job, left int64) {
 		r := j.req
 		r.ID = e.IDPrefix + strconv.FormatInt(e.sequence, 10)
 		r.Turn += int32(n) + 1
+		r.LastTurn = n == left-1
 		r.HistoryTokens, r.AskedMin, r.AskedMax = -1, -1, -1
 		r.Scheduled = j.rec.StreamEnd
 		var rec record.Record

@@ -221,8 +221,9 @@ func (e *engine) send(d *dialogue, worker int32, scheduled int64) {
 	r := &j.req
 	r.ID = e.IDPrefix + strconv.FormatInt(e.sequence, 10)
 	r.Phase, r.Worker, r.Scheduled, r.Conversation = e.current, worker, scheduled, d.index
+	r.LastTurn = d.turn+1 >= e.turns(d)
 	r.Timeout, r.IdleTimeout = e.Request.Timeout, e.Request.IdleTimeout
-	r.KeepAnswer = e.KeepAnswers || e.Conversations.Verify || (e.Conversations.Answers != "dataset" && d.turn+1 < e.turns(d))
+	r.KeepAnswer = e.KeepAnswers || e.Conversations.Verify || (e.Conversations.Answers != "dataset" && !r.LastTurn)
 	e.sent++
 	e.inFlight++
 	e.Live.Sent.Add(1)

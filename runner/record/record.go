@@ -28,6 +28,7 @@ type Request struct {
 	Body           []byte
 	System, Prompt string // the texts that are new in this turn
 	Expected       string // what the answer should be; "": nobody asks
+	LastTurn       bool   // the conversation ends with it
 	KeepAnswer     bool   // Record.Answer must be filled
 
 	Scheduled   int64 // Clock time at which the load model wants it to leave
@@ -57,6 +58,7 @@ type Record struct {
 	ConversationID string
 	DatasetRow     int64
 	Turn           int32
+	LastTurn       bool
 	HistoryTokens  int32
 	AskedMin       int32
 	AskedMax       int32
@@ -77,6 +79,8 @@ type Record struct {
 	CachedTokens     int32
 	ReasoningTokens  int32
 	FirstEventTokens int32 // tokens in the first token event: 1 unless the server says more
+	FirstOutTokens   int32 // the same of the first event that is not reasoning
+	ReasoningEvents  int32 // token events that were reasoning alone
 	TokenSource      TokenSource
 	Stamp            Stamp
 	FinishReason     string
@@ -107,9 +111,9 @@ func (rec *Record) Start(r *Request) {
 	*rec = Record{
 		ID: r.ID, Phase: r.Phase, Worker: r.Worker,
 		Conversation: r.Conversation, ConversationID: r.ConversationID, DatasetRow: r.DatasetRow,
-		Turn: r.Turn, HistoryTokens: r.HistoryTokens, AskedMin: r.AskedMin, AskedMax: r.AskedMax,
+		Turn: r.Turn, LastTurn: r.LastTurn, HistoryTokens: r.HistoryTokens, AskedMin: r.AskedMin, AskedMax: r.AskedMax,
 		Scheduled:   r.Scheduled,
-		InputTokens: -1, OutputTokens: -1, CachedTokens: -1, ReasoningTokens: -1, FirstEventTokens: -1,
+		InputTokens: -1, OutputTokens: -1, CachedTokens: -1, ReasoningTokens: -1, FirstEventTokens: -1, FirstOutTokens: -1,
 	}
 }
 

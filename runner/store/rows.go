@@ -147,8 +147,14 @@ func (w *Rows) appendRow(b []byte, rec *record.Record) []byte {
 		b = append(b, '"', ':')
 		b = appendStamp(b, *stamps[i].of(rec))
 	}
+	b = append(b, `,"last_turn":`...)
+	b = strconv.AppendBool(b, rec.LastTurn)
 	b = append(b, `,"first_event_tokens":`...)
 	b = appendCount(b, rec.FirstEventTokens)
+	b = append(b, `,"first_output_tokens":`...)
+	b = appendCount(b, rec.FirstOutTokens)
+	b = append(b, `,"reasoning_events":`...)
+	b = strconv.AppendInt(b, int64(rec.ReasoningEvents), 10)
 	b = append(b, `,"worker":`...)
 	b = strconv.AppendInt(b, int64(rec.Worker), 10)
 	b = append(b, `,"conversation":`...)
@@ -233,6 +239,7 @@ type row struct {
 	ConversationID   string         `json:"conversation_id"`
 	DatasetRow       *int64         `json:"dataset_row"`
 	Turn             int32          `json:"turn"`
+	LastTurn         bool           `json:"last_turn"`
 	HistoryTokens    *int32         `json:"history_tokens"`
 	AskedMin         *int32         `json:"asked_min_tokens"`
 	AskedMax         *int32         `json:"asked_max_tokens"`
@@ -251,6 +258,8 @@ type row struct {
 	CachedTokens     *int32         `json:"cached_tokens"`
 	ReasoningTokens  *int32         `json:"reasoning_tokens"`
 	FirstEventTokens *int32         `json:"first_event_tokens"`
+	FirstOutTokens   *int32         `json:"first_output_tokens"`
+	ReasoningEvents  int32          `json:"reasoning_events"`
 	TokenSource      string         `json:"token_source"`
 	Stamp            string         `json:"stamp"`
 	FinishReason     string         `json:"finish_reason"`
@@ -311,12 +320,12 @@ func (w *row) record() (record.Record, error) {
 	}
 	rec := record.Record{
 		ID: w.RequestID, Phase: w.PhaseIndex, Worker: w.Worker,
-		Conversation: w.Conversation, ConversationID: w.ConversationID, DatasetRow: -1, Turn: w.Turn,
+		Conversation: w.Conversation, ConversationID: w.ConversationID, DatasetRow: -1, Turn: w.Turn, LastTurn: w.LastTurn,
 		HistoryTokens: count(w.HistoryTokens), AskedMin: count(w.AskedMin), AskedMax: count(w.AskedMax),
 		Scheduled: w.Scheduled, Sent: w.Sent, FirstEvent: w.FirstEvent, FirstToken: w.FirstToken, FirstOut: w.FirstOut,
 		LastToken: w.LastToken, StreamEnd: w.StreamEnd, Connect: w.Connect, Reconnects: w.Reconnects, Retries: w.Retries,
 		InputTokens: count(w.InputTokens), OutputTokens: count(w.OutputTokens), CachedTokens: count(w.CachedTokens),
-		ReasoningTokens: count(w.ReasoningTokens), FirstEventTokens: count(w.FirstEventTokens),
+		ReasoningTokens: count(w.ReasoningTokens), FirstEventTokens: count(w.FirstEventTokens), FirstOutTokens: count(w.FirstOutTokens), ReasoningEvents: w.ReasoningEvents,
 		TokenSource: source, FinishReason: w.FinishReason, Status: status, Error: w.Error,
 		System: w.System, Prompt: w.Prompt,
 	}
