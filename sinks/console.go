@@ -46,6 +46,7 @@ func (c *console) End(_ context.Context, r *result.Run) error {
 	} else {
 		for _, g := range grids(r.Entries) {
 			g.print(&b, note)
+			differences(&b, g.benchmark, r.Entries)
 		}
 	}
 	doubts(&b, r.Entries)

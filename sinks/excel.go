@@ -194,13 +194,16 @@ func (x *excel) summary(r *result.Run) error {
 			for _, row := range g.rows {
 				line := []any{name, row}
 				for _, c := range g.columns {
-					if v, n := g.value(row, c, path); n > 0 {
-						line = append(line, v)
+					if v, ok := g.value(row, c, path); ok {
+						line = append(line, v.Median)
 					} else {
 						line = append(line, string(g.verdict(row, c)))
 					}
 				}
 				s.add(x.styles.number, line...)
+				if extents, several := g.extents(row, path); several {
+					s.add(x.styles.note, append([]any{name + " of the repeats", row}, extents...)...)
+				}
 			}
 		}
 		for _, row := range g.rows {
@@ -211,6 +214,7 @@ func (x *excel) summary(r *result.Run) error {
 			s.add(0, line...)
 		}
 	}
+	x.comparisons(s, r.Entries)
 	if len(r.Thresholds) > 0 {
 		s.add(0)
 		s.add(x.styles.head, "threshold", "cell", "met", "message")
@@ -225,6 +229,29 @@ func (x *excel) summary(r *result.Run) error {
 		s.err = x.file.SetColWidth(sheetSummary, "C", "Z", 16)
 	}
 	return s.err
+}
+
+// comparisons is a line for each pair of servers and number that was compared.
+func (x *excel) comparisons(s *sheet, entries []result.Entry) {
+	pairs := result.CompareServers(entries)
+	if len(pairs) == 0 {
+		return
+	}
+	s.add(0)
+	s.add(x.styles.head, "compared", "cell", "base", "other", "base median", "other median", "change", "p", "different", "note")
+	for _, c := range pairs {
+		for _, path := range append([]string{result.Deciding}, result.Compared...) {
+			d, ok := c.Numbers[path]
+			if !ok {
+				continue
+			}
+			line := []any{path, cellOf(&c), c.Base, c.Other, number(d.Base), number(d.Other), number(d.Change), number(d.P), nil, c.Note}
+			if d.Different != nil {
+				line[8] = *d.Different
+			}
+			s.add(0, line...)
+		}
+	}
 }
 
 func (x *excel) goodput() []string {

@@ -35,6 +35,8 @@ type Summary struct {
 	Schema     int               `json:"schema"` // 1
 	Run        Run               `json:"run"`
 	Cells      []Entry           `json:"cells"`
+	Repeats    []Repeats         `json:"repeats"`     // of cells that were measured more than once
+	Servers    []Comparison      `json:"comparisons"` // of the servers of each benchmark
 	Thresholds []ThresholdResult `json:"thresholds"`
 }
 
@@ -47,8 +49,9 @@ type Entry struct {
 	Model     string            `json:"model"`
 	Dataset   string            `json:"dataset"`
 	Matrix    map[string]string `json:"matrix"`
-	Axes      []string          `json:"-"` // names in file order
+	Axes      []string          `json:"axes"` // names in file order
 	Repeat    int               `json:"repeat"`
+	Session   string            `json:"session"` // which start of the server
 	Phase     string            `json:"phase"`
 	Verdict   Verdict           `json:"verdict"`
 	Cause     string            `json:"cause,omitempty"` // why failed or skipped

@@ -141,5 +141,11 @@ func metrics(w io.Writer) {
 	}
 	fmt.Fprintf(out, "STATISTIC is one of %s.\n", strings.Join(metric.Statistics, " "))
 	fmt.Fprintf(out, "Goodput: result.goodput.SLO.NAME, NAME one of %s; the SLO \"all\" is all together.\n", strings.Join(metric.Goodput, " "))
+	fmt.Fprintf(out, `Repeats (repeat = N): median, least and greatest; from 6 on a 95 %% bootstrap interval of the median.
+Two sides are different where Mann-Whitney's test over at least 4 ok or suspect repeats each says so at
+p < 0.05, on %s; %s are tested too and
+corrected for their number (Holm). With fewer repeats it is %q. %q: the repeats ran in one
+start of the server, and what changes from start to start is not in them.
+`, result.Deciding, strings.Join(result.Compared, ", "), result.NotTested, result.SameStart)
 	out.Flush()
 }
