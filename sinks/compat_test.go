@@ -38,7 +38,7 @@ func dialogueCell() (*result.Run, *result.Cell) {
 			Conversations: plan.Conversations{Active: 2},
 		}},
 		Datasets: []plan.Dataset{{Address: "dataset.d", Type: "synthetic", Values: schema.Values{
-			"turns": uniform(1, 2), "input_tokens": dist.Const(20), "output_tokens": uniform(5, 10), "shared_prefix_tokens": int64(500),
+			"turns": uniform(1, 2), "input_tokens": dist.Const(20), "output_tokens": uniform(5, 10), "shared_prefix_tokens": dist.Const(500),
 			"prefix_tokens": dist.Dist{Kind: dist.Lognormal, Mean: num(1000), Max: num(5000)}, "text_files": []string{"a.txt", "b.txt"},
 		}}},
 	}

@@ -257,7 +257,7 @@ func generation(p *plan.Plan, c *plan.Cell) []param {
 		return []param{
 			{"text_files", text},
 			{"input_num_turns", seedDist(turns, 2)}, // messages: a user's and an answer
-			{"input_common_prefix_num_tokens", seedDist(dist.Const(float64(d.Values.Int("shared_prefix_tokens"))), 1)},
+			{"input_common_prefix_num_tokens", seedDist(d.Values.Dist("shared_prefix_tokens"), 1)},
 			{"input_prefix_num_tokens", seedDist(d.Values.Dist("prefix_tokens"), 1)},
 			{"input_num_tokens", seedDist(d.Values.Dist("input_tokens"), 1)},
 			{"output_num_tokens", seedDist(d.Values.Dist("output_tokens"), 1)},
