@@ -112,6 +112,9 @@ func (r *run) failure(ctx context.Context, c *plan.Cell, loadErr, rowsErr error,
 		return fail(MeasureAborted, "run %s: %s", c.Name, out.Aborted)
 	}
 	for i := range entries {
+		if entries[i].Requests.Scheduled == 0 {
+			return fail(MeasureNoOK, "run %s: no request was sent in phase %s: those of the phase before took all of its time; make it longer", c.Name, entries[i].Phase)
+		}
 		if entries[i].Requests.OK == 0 {
 			return fail(MeasureNoOK, "run %s: no request of phase %s succeeded%s", c.Name, entries[i].Phase, firstError(&entries[i]))
 		}

@@ -66,12 +66,17 @@ var phaseAttrs = []schema.Attr{
 	bare("max_duration", schema.Duration, "no limit", "Hard end, also of min_requests."),
 	bare("concurrency", schema.Level, "none; this or rate", "Closed loop: requests in flight."),
 	bare("rate", schema.Level, "none; this or concurrency", "Open loop: arrivals a second."),
-	oneOf(bare("arrival", schema.String, "poisson", "How arrivals of an open loop are spaced."), "poisson", "constant"),
+	oneOf(bare("arrival", schema.String, "poisson", "How arrivals of an open loop are spaced: gamma takes burstiness."), "poisson", "constant", "gamma"),
+	bare("burstiness", schema.Float, "1, which is Poisson", "Shape of gamma arrivals: below 1 they come in bursts, above 1 more evenly."),
+	bare("replay", schema.Bool, "false", "Open loop at the times that the dataset, a trace, was recorded with."),
+	bare("speed", schema.Float, "1", "Speed of the replay: 2 sends in half the time."),
 	bare("max_concurrency", schema.Int, "no limit", "Open loop: what arrives while so many are in flight is recorded as unsent."),
 	oneOf(bare("rate_of", schema.String, "requests", "What arrives in an open loop."), "requests", "conversations"),
 	bare("think_time", schema.TimeDist, "0", "Pause of a slot before it sends again."),
 	bare("drain", schema.Duration, "30s, after the last phase only", "How long requests may finish when the phase is over."),
 	bare("measure", schema.Bool, "false for warmup, ramp and cooldown, else true", "Whether results are made of it."),
+	bare("first_turn_only", schema.Bool, "false", "Send the first turn of conversations only; later phases go on with them, in the order in which those turns ended."),
+	bare("early_stop", schema.Bool, "false", "End as soon as a conversation ends and there is none to take its place, as vLLM's multi-turn benchmark does; conversations under way are dropped."),
 }
 
 var conversationsAttrs = []schema.Attr{
@@ -79,11 +84,15 @@ var conversationsAttrs = []schema.Attr{
 	oneOf(attr("sampling", schema.String, schema.Plain("round_robin"), "Which open conversation goes on."), "round_robin", "random"),
 	bare("max_turns", schema.Int, "all", "User turns of a conversation that are played."),
 	oneOf(attr("answers", schema.String, schema.Plain("actual"), "Whose answers the history has: the model's own, or the dataset's."), "actual", "dataset"),
+	oneOf(bare("start", schema.String, "staggered where a measured phase has a duration, else first_turn", "Where the first conversations begin: all at their first turn, or each at a random one with the dataset's answers before it, as in the midst of a long run."), "staggered", "first_turn"),
+	attr("keep_reasoning", schema.Bool, false, "Keep the reasoning of the model's answers in the history, as reasoning_content."),
+	attr("verify", schema.Bool, false, "Compare every answer with the dataset's: answer_matches in the rows, mark answers_differ."),
 }
 
 var requestAttrs = []schema.Attr{
 	attr("timeout", schema.Duration, 10*time.Minute, "Longest time of a request."),
 	bare("idle_timeout", schema.Duration, "no limit", "Longest time without a byte."),
+	attr("retries", schema.Int, int64(0), "Sends after a failed one, a second after it, then two, four …; latencies are those of the last."),
 	bare("temperature", schema.Float, "the server's", "Sampling temperature."),
 	bare("seed", schema.Int, "the server's", "Sampling seed."),
 	bare("stop", schema.StringList, none, "Stop strings."),
@@ -161,7 +170,7 @@ var topBlocks = []BlockType{
 		bare("price_per_hour", schema.Float, none, "What an hour costs."),
 	}},
 	{Name: "server", Label: true, Doc: "An inference server.", Attrs: append(append([]schema.Attr{}, serverAttrs...), engineAttrs...), Free: "those of the framework (sparkrun help NAME)"},
-	{Name: "dataset", Label: true, Doc: "What is sent.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "synthetic, jsonl or conversations.")}, Free: "those of the type (sparkrun help NAME)"},
+	{Name: "dataset", Label: true, Doc: "What is sent.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "synthetic, conversations, sharegpt, jsonl or lines.")}, Free: "those of the type (sparkrun help NAME)"},
 	{Name: "phase", Label: true, Doc: "A stretch of load with its stop rules.", Attrs: phaseAttrs},
 	{Name: "benchmark", Label: true, Doc: "Which cells are measured.", Attrs: []schema.Attr{
 		must(bare("server", schema.Object, none, "server.NAME, or matrix.server.")), must(bare("dataset", schema.Object, none, "dataset.NAME.")),
@@ -186,7 +195,7 @@ var topBlocks = []BlockType{
 		bare("where", schema.Object, "all cells", "Axis values of the cells that are meant."), bare("phase", schema.String, "the measured one", "Phase that is meant."),
 		oneOf(attr("over", schema.String, schema.Plain("median"), "Judge the median of the repeats, or each."), "median", "each"),
 	}},
-	{Name: "sink", Label: true, Doc: "Where results go.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "console, excel, json, jsonl or csv.")}, Free: "those of the type (sparkrun help NAME)"},
+	{Name: "sink", Label: true, Doc: "Where results go.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "console, excel, json, jsonl, csv or conversations.")}, Free: "those of the type (sparkrun help NAME)"},
 }
 
 func blockType(in []BlockType, name string) BlockType {

@@ -17,7 +17,14 @@ type console struct {
 	color bool
 }
 
-func newConsole(_ plan.Sink, _ string, env Env) (Sink, error) {
+func newConsole(s plan.Sink, _ string, env Env) (Sink, error) {
+	switch s.Values.String("compat") {
+	case compatSeed:
+		shares, err := warmups(s)
+		return &seedConsole{w: env.Stdout, warmups: shares}, err
+	case compatGenAI:
+		return &genaiConsole{w: env.Stdout}, nil
+	}
 	return &console{env.Stdout, env.Color}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +35,13 @@ type excel struct {
 }
 
 func newExcel(s plan.Sink, dir string, _ Env) (Sink, error) {
+	switch s.Values.String("compat") {
+	case compatSeed: // the files' names are that tool's own
+		shares, err := warmups(s)
+		return &seedExcel{dir: filepath.Dir(pathOf(s, dir)), warmups: shares}, err
+	case compatGenAI:
+		return &genaiExcel{path: pathOf(s, dir)}, nil
+	}
 	return &excel{path: pathOf(s, dir)}, nil
 }
 

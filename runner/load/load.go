@@ -20,10 +20,18 @@ type Source interface {
 // Conversation is a dialogue being played.
 type Conversation interface {
 	// Next fills r with the next user turn (identity, body, asked lengths), given what
-	// came of the one before (nil at first). It returns false when the dialogue is over.
+	// came of the one before: nil at first, and for a turn that was not sent, whose answer
+	// is then the dataset's. It returns false when the dialogue is over.
 	Next(prev *record.Record, r *record.Request) (ok bool, err error)
 	// Turns is how many user turns the dialogue has.
 	Turns() int
+}
+
+// Timed is a Source whose conversations have a time: a recorded trace.
+type Timed interface {
+	// Arrival is when conversation i came, from any zero, never before the one of i-1; ok
+	// is false from the first that the trace does not have.
+	Arrival(i int64) (at time.Duration, ok bool)
 }
 
 // Doer sends a request and fills rec. What goes wrong is data, so there is no error. It

@@ -26,6 +26,7 @@ func Marks() []MarkDoc {
 		{"too_few", false, "Fewer than 30 requests succeeded: percentiles say little."},
 		{"exhausted", false, "The dataset ended before the phase did."},
 		{"length_mismatch", false, "Answers are off the length that was forced by more than 2 %."},
+		{"answers_differ", false, "Answers were not those of the dataset, and the scenario asked to verify them."},
 		{"batched_stream", false, "The stream had far fewer events than tokens: TTFT and ITL are those of batches."},
 		{"interrupted", false, "The cell was interrupted; what is shown is from the part that ran."},
 	}
@@ -77,6 +78,9 @@ func marks(e *Entry, w *window, out load.Outcome) []Mark {
 	if off, asked, got := w.lengthMismatch(); off {
 		mark("length_mismatch", "%.4g output tokens were forced on average, %.4g came: the server does not honour the length", asked, got)
 	}
+	if differ, compared := w.answersDiffer(); differ > 0 {
+		mark("answers_differ", "%d of %d answers were not the dataset's: rows with answer_matches 0", differ, compared)
+	}
 	if t := e.Metrics["tokens_per_event"].P50; t != nil && *t >= batchedTokens {
 		mark("batched_stream", "a stream event had %.3g tokens (median): TTFT and ITL are those of batches", *t)
 	}
@@ -108,6 +112,19 @@ func (w *window) lengthMismatch() (off bool, asked, got float64) {
 		return false, 0, 0
 	}
 	return math.Abs(got-asked) > lengthShare*asked, asked / n, got / n
+}
+
+// answersDiffer counts the verified answers that were not the dataset's.
+func (w *window) answersDiffer() (differ, compared int) {
+	for _, rec := range w.ok {
+		if rec.Matches != record.NotCompared {
+			compared++
+		}
+		if rec.Matches == record.Differs {
+			differ++
+		}
+	}
+	return differ, compared
 }
 
 // piledUp reports whether the requests in flight of an open loop grew by more than a

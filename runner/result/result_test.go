@@ -229,6 +229,12 @@ func TestEveryMark(t *testing.T) {
 	run("too_few", cellOf(), many(10, same), normal)
 	run("length_mismatch", cellOf(), many(200, func(_ int, r *record.Record) { r.AskedMin, r.AskedMax = 9, 9 }), normal)
 	run("batched_stream", cellOf(), many(200, func(_ int, r *record.Record) { r.OutputTokens, r.AskedMin, r.AskedMax = 90, 90, 90 }), normal)
+	run("answers_differ", cellOf(), many(200, func(i int, r *record.Record) {
+		r.Matches = record.Same
+		if i == 7 {
+			r.Matches = record.Differs
+		}
+	}), normal)
 	exhausted, interrupted := normal, normal
 	exhausted.Exhausted, interrupted.Interrupted = true, true
 	run("exhausted", cellOf(), many(200, same), exhausted)

@@ -136,13 +136,21 @@ type Phase struct {
 	MaxDuration   time.Duration `json:"max_duration_ns,omitempty"` // hard end, also of MinRequests
 	Concurrency   *Curve        `json:"concurrency,omitempty"`     // closed loop
 	Rate          *Curve        `json:"rate,omitempty"`            // open loop, arrivals per second
-	Arrival       string        `json:"arrival,omitempty"`         // "poisson" or "constant"
+	Arrival       string        `json:"arrival,omitempty"`         // "poisson", "constant" or "gamma"
+	Burstiness    float64       `json:"burstiness,omitempty"`      // shape of gamma arrivals; 1 is Poisson
+	Replay        bool          `json:"replay,omitempty"`          // arrivals are those of the dataset
+	Speed         float64       `json:"speed,omitempty"`           // of the replay; 2: twice as fast
 	MaxInFlight   int64         `json:"max_concurrency,omitempty"` // open loop; 0: no limit
 	RateOf        string        `json:"rate_of,omitempty"`         // "requests" or "conversations"
 	ThinkTime     dist.Dist     `json:"think_time_ns"`             // before a slot sends again
 	Drain         time.Duration `json:"drain_ns"`                  // how long requests may finish
 	DrainHere     bool          `json:"drain_here"`                // drain at the end of this phase, not only of the last
+	FirstTurnOnly bool          `json:"first_turn_only,omitempty"` // later phases go on with the conversations
+	EarlyStop     bool          `json:"early_stop,omitempty"`      // end when a conversation ends and none replaces it
 }
+
+// OpenLoop reports whether requests leave when they arrive, not when others end.
+func (ph *Phase) OpenLoop() bool { return ph.Rate != nil || ph.Replay }
 
 // Curve is a level over a phase: constant where From equals To, else linear over its duration.
 type Curve struct {
@@ -164,12 +172,18 @@ type Conversations struct {
 	Sampling string `json:"sampling"`  // "round_robin" or "random"
 	MaxTurns int64  `json:"max_turns"` // user turns; 0: all
 	Answers  string `json:"answers"`   // "actual" or "dataset"
+	Start    string `json:"start"`     // "first_turn" or "staggered"
+	// KeepReasoning keeps the reasoning of answers in the history; Verify compares answers
+	// with the dataset's.
+	KeepReasoning bool `json:"keep_reasoning"`
+	Verify        bool `json:"verify"`
 }
 
 // Request is what every request of a cell has.
 type Request struct {
 	Timeout     time.Duration          `json:"timeout_ns"`      // whole request; 0: none
 	IdleTimeout time.Duration          `json:"idle_timeout_ns"` // between two reads; 0: none
+	Retries     int64                  `json:"retries"`         // sends after a failed one
 	Temperature *float64               `json:"temperature,omitempty"`
 	Seed        *int64                 `json:"seed,omitempty"`
 	Stop        []string               `json:"stop,omitempty"`

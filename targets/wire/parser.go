@@ -12,12 +12,12 @@ import (
 // data line is one event. It finds what it needs by scanning bytes: nothing is decoded
 // per event but the text of answers that somebody keeps.
 type parser struct {
-	rec   *record.Record
-	keep  bool
-	line  []byte // begun, not ended
-	usage []byte // the last one: some engines send zeros before it, or one per event
-	done  bool   // [DONE] has come
-	other bool   // output that is not reasoning has come
+	rec    *record.Record
+	keep   bool
+	line   []byte // begun, not ended
+	usage  []byte // the last one: some engines send zeros before it, or one per event
+	before []byte // the usage with the last reasoning event, where the server counts along
+	done   bool   // [DONE] has come
 }
 
 // feed takes bytes that arrived at the given time.
@@ -91,19 +91,15 @@ func (p *parser) event(line []byte, at int64) error {
 	}
 	if rec.FirstToken == 0 {
 		rec.FirstToken = at
-		rec.FirstEventTokens = 1
-		if e.usage != nil {
-			var u struct {
-				N int32 `json:"completion_tokens"`
-			}
-			if json.Unmarshal(e.usage, &u) == nil && u.N > 0 {
-				rec.FirstEventTokens = u.N
-			}
-		}
+		rec.FirstEventTokens = max(1, completionTokens(e.usage))
 	}
-	if out && !p.other {
-		p.other = true
+	switch {
+	case !out:
+		rec.ReasoningEvents++
+		p.before = append(p.before[:0], e.usage...)
+	case rec.FirstOut == 0:
 		rec.FirstOut = at
+		rec.FirstOutTokens = max(1, completionTokens(e.usage)-completionTokens(p.before))
 	}
 	rec.LastToken = at
 	rec.Events = append(rec.Events, record.Event{At: at})
@@ -111,6 +107,15 @@ func (p *parser) event(line []byte, at int64) error {
 		e.answer(&rec.Answer)
 	}
 	return nil
+}
+
+// completionTokens is the count in a usage, 0 where there is none.
+func completionTokens(usage []byte) int32 {
+	var u struct {
+		N int32 `json:"completion_tokens"`
+	}
+	_ = json.Unmarshal(usage, &u) // the last usage is judged, the others may be what they like
+	return u.N
 }
 
 // finish judges a whole stream and takes its token counts.

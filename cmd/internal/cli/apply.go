@@ -52,7 +52,7 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 			if err != nil {
 				return exit(exitRun, "%v", err)
 			}
-			return execute(env, s, st, store.Request{
+			return execute(env, s, &datasets{}, st, store.Request{
 				Paths: absolute(args), Vars: settings(f.vars, s.Plan), Only: f.only, Skip: f.skip,
 				Parallelism: f.parallelism, Strict: f.strict,
 			}, f.output, nil)

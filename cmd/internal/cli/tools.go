@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"sync"
 
 	"sparkrun/runner"
 	"sparkrun/runner/dataset"
@@ -20,8 +21,31 @@ import (
 	"sparkrun/targets/wire"
 )
 
+// datasets reads each dataset once; the cells share what was read.
+type datasets struct {
+	mu   sync.Mutex
+	read map[string]*dataset.Set // by address
+}
+
+func (ds *datasets) get(d *plan.Dataset) (*dataset.Set, error) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	if s := ds.read[d.Address]; s != nil {
+		return s, nil
+	}
+	s, err := dataset.Read(*d, openFile)
+	if err != nil {
+		return nil, err
+	}
+	if ds.read == nil {
+		ds.read = map[string]*dataset.Set{}
+	}
+	ds.read[d.Address] = s
+	return s, nil
+}
+
 // tools hands the runner what it must not import.
-func tools(env *Env) runner.Tools {
+func tools(env *Env, sets *datasets) runner.Tools {
 	return runner.Tools{
 		Self: env.Self,
 		Node: func(name string) (targets.Node, error) {
@@ -41,13 +65,17 @@ func tools(env *Env) runner.Tools {
 			})
 		},
 		Source: func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint) (load.Source, error) {
-			return dataset.Open(ctx, *d, dataset.Options{
-				Cell: c, Model: ep.Model, Open: openFile,
+			set, err := sets.get(d)
+			if err != nil {
+				return nil, err
+			}
+			return set.Open(ctx, dataset.Options{
+				Cell: c, Model: ep.Model,
 				Forced:    func(least, most int) map[string]any { return framework.ForcedFields(s.Framework, least, most) },
 				Tokenizer: framework.Tokenizer{Client: http.DefaultClient, Endpoint: ep, API: c.API},
 			})
 		},
-		CheckDataset: func(_ context.Context, d *plan.Dataset) error { return dataset.Check(*d, openFile) },
+		CheckDataset: func(_ context.Context, d *plan.Dataset) error { _, err := sets.get(d); return err },
 	}
 }
 
