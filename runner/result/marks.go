@@ -60,7 +60,7 @@ func marks(e *Entry, w *window, out load.Outcome) []Mark {
 		mark("network_limited", "connecting took %.3g ms (p99), over 5 %% of the median TTFT of %.3g ms: measure from nearer", *c, *ttft)
 	}
 	if e.Window.Steady != nil && !*e.Window.Steady {
-		mark("not_steady", "the output-token rate rose or fell over the window: lengthen warmup")
+		mark("not_steady", "the output-token rate %s by %s over the window (p = %.2g): lengthen warmup", map[bool]string{true: "rose", false: "fell"}[*e.Window.Drift > 0], percent(math.Abs(*e.Window.Drift)), *e.Window.TrendP)
 	} else if grew, from, to := w.piledUp(); grew {
 		steady := false
 		e.Window.Steady = &steady

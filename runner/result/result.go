@@ -69,10 +69,13 @@ type Entry struct {
 	Errors     []ErrorCount        `json:"errors"`
 }
 
-// Window is the stretch that throughput is measured over.
+// Window is the stretch that throughput is measured over, and whether it was steady.
 type Window struct {
-	Seconds float64 `json:"seconds"`
-	Steady  *bool   `json:"steady"` // null: not judged
+	Seconds float64  `json:"seconds"`
+	Steady  *bool    `json:"steady"`   // null: not judged
+	Drift   *float64 `json:"drift"`    // of the output-token rate over the window, as a share of its mean
+	TrendP  *float64 `json:"trend_p"`  // probability of such a trend where there is none
+	QuietMS *float64 `json:"quiet_ms"` // longest stretch without a token while requests were in flight
 }
 
 // Requests are the counts of a measured phase.

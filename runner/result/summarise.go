@@ -203,10 +203,12 @@ func (w *window) throughput(e *Entry) {
 		return
 	}
 	w.series = make([]float64, int(seconds))
+	quiet := newSilence(w.ran.Start, w.ran.End)
 	var requests, output, input, busy float64
 	for i := range w.all {
 		rec := &w.all[i]
 		busy += w.overlap(rec)
+		quiet.record(rec)
 		if rec.Status != record.OK {
 			continue
 		}
@@ -230,8 +232,12 @@ func (w *window) throughput(e *Entry) {
 	e.Throughput["input_tokens_per_s"] = ptr(input / seconds)
 	e.Throughput["total_tokens_per_s"] = ptr((input + output) / seconds)
 	e.Throughput["concurrency_achieved"] = ptr(busy / seconds)
-	if is, judged := steady(w.series); judged {
-		e.Window.Steady = &is
+	if ns, known := quiet.longest(); known {
+		e.Window.QuietMS = ptr(float64(ns) / 1e6)
+	}
+	if t, judged := trendOf(w.series); judged {
+		is := t.steady()
+		e.Window.Steady, e.Window.Drift, e.Window.TrendP = &is, ptr(t.drift), ptr(t.p)
 	}
 }
 

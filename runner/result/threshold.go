@@ -150,12 +150,26 @@ func (e *Entry) Value(path string) *float64 {
 		}
 		return e.Goodput[part[1]].Attainment
 	case len(part) == 2 && part[0] == "window":
-		return &e.Window.Seconds
+		return e.Window.value(part[1])
 	case len(part) == 2 && part[0] == "requests":
 		n := e.Requests
 		return map[string]*float64{
 			"scheduled": ptr(float64(n.Scheduled)), "ok": ptr(float64(n.OK)), "failed": ptr(float64(n.Failed)), "success_rate": n.SuccessRate,
 		}[part[1]]
+	}
+	return nil
+}
+
+func (w *Window) value(name string) *float64 {
+	switch name {
+	case "seconds":
+		return &w.Seconds
+	case "drift":
+		return w.Drift
+	case "trend_p":
+		return w.TrendP
+	case "quiet_ms":
+		return w.QuietMS
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package metric
 
 import (
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -43,7 +44,7 @@ func TestEval(t *testing.T) {
 }
 
 func TestRegistry(t *testing.T) {
-	for _, n := range append(append(Request(), Throughput()...), Counts()...) {
+	for _, n := range slices.Concat(Request(), Throughput(), Counts(), Window()) {
 		if n.Doc == "" || (n.Unit == "") != n.Text {
 			t.Errorf("%s lacks a unit or a sentence: %+v", n.Name, n)
 		}

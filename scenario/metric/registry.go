@@ -77,6 +77,16 @@ var counts = []Number{
 	{Name: "success_rate", Unit: "1", Doc: "ok / scheduled, cancelled ones of an interrupt left out."},
 }
 
+// Window are the numbers of the window itself: result.window.X.
+func Window() []Number { return window }
+
+var window = []Number{
+	{Name: "seconds", Unit: "s", Doc: "Its length."},
+	{Name: "drift", Unit: "1", Doc: "How far the output-token rate drifted over it, as a share of its mean: Theil and Sen's slope of one-second bins; null below 10 of them."},
+	{Name: "trend_p", Unit: "1", Doc: "Probability of such a trend in a rate that has none (Mann-Kendall, corrected for autocorrelation); not_steady is p < 0.01 and a drift over 5 %."},
+	{Name: "quiet_ms", Unit: "ms", Doc: "Longest stretch of it without a token while requests were in flight; null where stream events are not kept."},
+}
+
 // Statistics are the words after a summarised number: result.ttft_ms.p99.
 var Statistics = []string{"count", "mean", "std", "min", "p25", "p50", "p75", "p90", "p95", "p99", "p999", "p9999", "max"}
 
@@ -109,7 +119,10 @@ func ResultPaths(metrics, slos []string) []string {
 			paths = append(paths, "goodput."+s+"."+w)
 		}
 	}
-	return append(paths, "window.seconds")
+	for _, n := range window {
+		paths = append(paths, "window."+n.Name)
+	}
+	return paths
 }
 
 // FullPath is a path of ResultPaths for what a scenario may write short: ttft_ms.p99 for

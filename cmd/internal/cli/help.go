@@ -133,6 +133,7 @@ func metrics(w io.Writer) {
 		{"Gaps between tokens: result.itl_ms.STATISTIC.", []metric.Number{metric.ITL}},
 		{"Of a window: result.NAME.", metric.Throughput()},
 		{"Counts: result.requests.NAME.", metric.Counts()},
+		{"The window: result.window.NAME.", metric.Window()},
 	} {
 		fmt.Fprintln(out, group.title)
 		for _, n := range group.numbers {
