@@ -54,13 +54,17 @@ func (r *run) cell(c *plan.Cell) error {
 	keep := &recorder{rows: rows}
 	live := &load.Live{}
 	stopProgress := r.progress(c, live)
-	out, err := load.Run(ctx, load.Config{
+	out, err := measure(ctx, c, srv.plan, keep, load.Config{
 		Phases: c.Phases, Conversations: c.Conversations, Request: c.Request,
 		KeepAnswers: c.Record.Content, Abort: c.Abort, Seed: c.Seed,
 		Source: source, Doer: doer, Recorder: keep, Clock: r.Clock, Live: live,
 		Stop: r.Control.soft.Done(), IDPrefix: fmt.Sprintf("%s-%d-", r.info.ID, c.Number),
 		OnPhase: func(i int) {
-			r.emit(Event{Type: EventPhaseStarted, Address: c.Name, Phase: c.Phases[i].Name})
+			e := Event{Type: EventPhaseStarted, Address: c.Name, Phase: c.Phases[i].Name}
+			if c.Search != nil {
+				e.Message = fmt.Sprintf("%s %.4g", c.Search.Vary, keep.value)
+			}
+			r.emit(e)
 		},
 	})
 	stopProgress()
@@ -159,9 +163,12 @@ func (r *run) dataset(address string) *plan.Dataset {
 type recorder struct {
 	records []record.Record
 	rows    *store.Rows
+	step    int     // of a search
+	value   float64 // that it tries
 }
 
 func (k *recorder) Record(rec *record.Record) {
+	rec.SearchStep, rec.SearchValue = k.step, k.value
 	k.rows.Write(rec)
 	k.records = append(k.records, *rec)
 }

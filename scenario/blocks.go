@@ -34,7 +34,6 @@ func Blocks() []BlockType { return topBlocks }
 // laterBlocks are designed and not built.
 var laterBlocks = map[string]string{
 	"generator": "the load comes from this machine",
-	"search":    "sweep the values in a matrix instead",
 	"telemetry": "leave it out",
 	"container": "engines are started by you; set url",
 	"ready":     "leave it out",
@@ -114,6 +113,16 @@ var abortAttrs = []schema.Attr{
 	attr("of_last", schema.Int, int64(50), "How many requests are the last."),
 }
 
+var searchAttrs = []schema.Attr{
+	must(oneOf(bare("vary", schema.String, none, "What goes up and down: phases use it as search.value."), "rate", "concurrency")),
+	must(bare("between", schema.Object, none, "Lowest and highest value, as in [1, 64].")),
+	must(bare("goal", schema.Object, none, "What must hold: slo.NAME with attain, or a condition over result.*, of the last measured phase.")),
+	attr("attain", schema.Float, 0.95, "Share of the scheduled requests that must meet the slo."),
+	attr("precision", schema.Float, 0.05, "How near the found value comes to the highest that meets the goal, as a share of it."),
+	attr("max_steps", schema.Int, int64(30), "Measurements at most, confirmations included."),
+	attr("confirm", schema.Int, int64(2), "Times the found value is measured again; it stands if the goal is met more often than not."),
+}
+
 var metricAttrs = []schema.Attr{
 	must(bare("value", schema.String, none, "Expression over request.*, one value a request.")),
 	attr("unit", schema.String, schema.Plain("1"), "Unit of the value."),
@@ -185,6 +194,7 @@ var topBlocks = []BlockType{
 		{Name: "request", Doc: "What every request has.", Attrs: requestAttrs},
 		{Name: "record", Doc: "What is kept of each request.", Attrs: recordAttrs},
 		{Name: "abort", Doc: "When a cell is given up.", Attrs: abortAttrs},
+		{Name: "search", Label: true, Doc: "Looks for the highest rate or concurrency that meets a goal.", Attrs: searchAttrs},
 		{Name: "metric", Label: true, Doc: "A number of your own, per request.", Attrs: metricAttrs},
 		{Name: "slo", Label: true, Doc: "A condition that requests should meet; goodput counts them.", Attrs: sloAttrs},
 	}},

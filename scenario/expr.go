@@ -349,6 +349,9 @@ func (l *loader) thresholds() {
 		}
 	}
 	names := metric.ResultPaths(metrics, slos)
+	if slices.ContainsFunc(l.plan.Cells, func(c plan.Cell) bool { return c.Search != nil }) {
+		names = append(names, metric.SearchValue)
+	}
 	for _, b := range l.blocks["threshold"] {
 		if !l.known(b.Body, t, nil) {
 			continue

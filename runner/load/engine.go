@@ -39,6 +39,7 @@ func Run(ctx context.Context, cfg Config) (Outcome, error) {
 		opened: make(chan *dialogue, openAhead),
 		ended:  make(chan *job),
 	}
+	e.taken = cfg.First
 	e.requests, e.cut = context.WithCancel(ctx)
 	defer func() { e.cut() }()
 	opening, stopOpening := context.WithCancel(ctx)
@@ -53,6 +54,7 @@ func Run(ctx context.Context, cfg Config) (Outcome, error) {
 		}
 	}
 	e.drain(e.drainTime())
+	e.outcome.Next = e.taken
 	return e.outcome, e.err
 }
 
@@ -85,7 +87,7 @@ type engine struct {
 	waiting  dialogueHeap // think before their next turn
 	parked   []*dialogue  // have had their first turn; in the order in which it ended
 	open_    int64        // conversations begun and not ended
-	taken    int64        // conversations of the dataset so far
+	taken    int64        // conversation of the dataset that comes next
 	started  int64        // in this phase
 	sent     int64        // in this phase, unsent ones included
 	finished int64        // sent in this phase and ended

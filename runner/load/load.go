@@ -62,6 +62,7 @@ type Config struct {
 	Abort         *plan.Abort
 	Seed          uint64
 	Source        Source
+	First         int64 // conversation of the source to begin with
 	Doer          Doer
 	Recorder      Recorder
 	Clock         record.Clock
@@ -85,9 +86,13 @@ type Live struct {
 // Outcome is what the engine knows beyond the records.
 type Outcome struct {
 	Phases      []PhaseOutcome
+	Next        int64  // conversation of the source that would have come next
 	Exhausted   bool   // the dataset ended before the stop rules did
 	Aborted     string // why the cell's abort rule fired, "" if it did not
 	Interrupted bool   // Stop or the context ended it
+	// Tried are the rungs that a search has measured, in their order; Phases are then those
+	// of all of them.
+	Tried []int `json:",omitempty"`
 }
 
 // PhaseOutcome is when a phase really ran. The window is [Start, End): End is the end of

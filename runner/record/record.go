@@ -53,6 +53,8 @@ type Event struct {
 type Record struct {
 	ID             string
 	Phase          int
+	SearchStep     int     // of a search, from 0
+	SearchValue    float64 // the value that it tried, 0: no search
 	Worker         int32
 	Conversation   int64
 	ConversationID string

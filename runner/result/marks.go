@@ -28,6 +28,8 @@ func Marks() []MarkDoc {
 		{"length_mismatch", false, "Answers are off the length that was forced by more than 2 %."},
 		{"answers_differ", false, "Answers were not those of the dataset, and the scenario asked to verify them."},
 		{"batched_stream", false, "The stream had far fewer events than tokens: TTFT and ITL are those of batches."},
+		{"search_bound", false, "A search ended at an end of its range: the highest value that meets the goal is outside."},
+		{"not_monotonic", false, "A search met its goal above a value at which it had missed it."},
 		{"interrupted", false, "The cell was interrupted; what is shown is from the part that ran."},
 	}
 }

@@ -130,6 +130,12 @@ func (w *Rows) appendRow(b []byte, rec *record.Record) []byte {
 	b = strconv.AppendInt(b, int64(rec.Phase), 10)
 	b = append(b, `,"measured":`...)
 	b = strconv.AppendBool(b, w.phases[rec.Phase].Measure)
+	if rec.SearchValue != 0 {
+		b = append(b, `,"search_step":`...)
+		b = strconv.AppendInt(b, int64(rec.SearchStep), 10)
+		b = append(b, `,"search_value":`...)
+		b = appendNumber(b, rec.SearchValue)
+	}
 	for i := range w.fields {
 		f := &w.fields[i]
 		b = append(b, ',', '"')
@@ -234,6 +240,8 @@ func appendCount(b []byte, n int32) []byte {
 type row struct {
 	RequestID        string         `json:"request_id"`
 	PhaseIndex       int            `json:"phase_index"`
+	SearchStep       int            `json:"search_step"`
+	SearchValue      float64        `json:"search_value"`
 	Worker           int32          `json:"worker"`
 	Conversation     int64          `json:"conversation"`
 	ConversationID   string         `json:"conversation_id"`
@@ -319,7 +327,7 @@ func (w *row) record() (record.Record, error) {
 		return record.Record{}, err
 	}
 	rec := record.Record{
-		ID: w.RequestID, Phase: w.PhaseIndex, Worker: w.Worker,
+		ID: w.RequestID, Phase: w.PhaseIndex, SearchStep: w.SearchStep, SearchValue: w.SearchValue, Worker: w.Worker,
 		Conversation: w.Conversation, ConversationID: w.ConversationID, DatasetRow: -1, Turn: w.Turn, LastTurn: w.LastTurn,
 		HistoryTokens: count(w.HistoryTokens), AskedMin: count(w.AskedMin), AskedMax: count(w.AskedMax),
 		Scheduled: w.Scheduled, Sent: w.Sent, FirstEvent: w.FirstEvent, FirstToken: w.FirstToken, FirstOut: w.FirstOut,

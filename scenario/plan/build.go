@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -74,7 +75,7 @@ func serverShape(s *Server) any {
 // shape is what of a cell shapes its numbers, apart from its server and dataset. Metrics
 // and slos are computed from the rows and may change.
 func (c *Cell) shape() any {
-	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort}
+	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort, c.Search}
 }
 
 func (p *Plan) benchmark(name string) *Benchmark {
@@ -259,7 +260,18 @@ func (c *Cell) estimate() Estimate {
 			sum.Requests += e.Requests
 		}
 	}
+	if s := c.Search; s != nil {
+		steps := s.estimate()
+		sum.Seconds *= steps
+		sum.Requests = -1
+	}
 	return sum
+}
+
+// estimate is about how many measurements a search takes: the way up, the halving, and
+// the confirmation.
+func (s *Search) estimate() float64 {
+	return min(float64(s.MaxSteps), math.Ceil(math.Log2(float64(len(s.Rungs))+1))+2+float64(s.Confirm))
 }
 
 // Estimate is the phase's length and number of requests as far as its declaration says:

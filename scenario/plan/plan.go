@@ -113,9 +113,28 @@ type Cell struct {
 	Request       Request       `json:"request"`
 	Record        Record        `json:"record"`
 	Abort         *Abort        `json:"abort,omitempty"`
+	Search        *Search       `json:"search,omitempty"` // Phases are then those of its lowest value
 	Metrics       []Metric      `json:"metrics"`
 	SLOs          []SLO         `json:"slos"`
 	Estimate      Estimate      `json:"estimate"`
+}
+
+// Search looks for the highest value whose phases meet a goal. The values that it may try
+// are known beforehand, so that a run of it is as repeatable as any cell.
+type Search struct {
+	Name     string          `json:"name"`
+	Vary     string          `json:"vary"` // "rate" or "concurrency"
+	Goal     string          `json:"goal"` // the expression's text
+	Program  *metric.Program `json:"program"`
+	MaxSteps int64           `json:"max_steps"`
+	Confirm  int64           `json:"confirm"` // times the found value is measured again
+	Rungs    []Rung          `json:"rungs"`   // by value
+}
+
+// Rung is a value that a search may try, and the phases that it has then.
+type Rung struct {
+	Value  float64 `json:"value"`
+	Phases []Phase `json:"phases"`
 }
 
 // Estimate is what is known of the size beforehand. Requests is -1 where only the run
