@@ -65,6 +65,7 @@ type Entry struct {
 	Throughput map[string]*float64 `json:"throughput"`      // over the window
 	WholeRun   map[string]*float64 `json:"whole_run"`       // the same, first send to last arrival of the phase
 	Goodput    map[string]*Goodput `json:"goodput"`
+	Turns      *Turns              `json:"turns"` // null where no conversation came to a second turn
 	Telemetry  map[string]*float64 `json:"telemetry"`
 	Errors     []ErrorCount        `json:"errors"`
 }

@@ -2,6 +2,7 @@ package result
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"sparkrun/runner/load"
@@ -282,5 +283,51 @@ func TestThresholds(t *testing.T) {
 	entries[0].Metrics["ttft_ms"].P99 = nil
 	if r := judge("each"); r[0].Pass || !r[0].Undecided {
 		t.Errorf("an absent value: %+v", r[0])
+	}
+}
+
+// TestTurns: two conversations of three turns and one of one; the second turn of b fails.
+func TestTurns(t *testing.T) {
+	turn := func(n int32, sent, first int64, cached int32) record.Record {
+		r := stream(sent, 3, sent+first, sent+first+10, sent+first+20)
+		r.Phase, r.Turn, r.InputTokens, r.CachedTokens = 1, n, 100*(n+1), cached
+		return r
+	}
+	records := []record.Record{
+		turn(0, 1000, 100, 0), turn(1, 1200, 30, 90), turn(2, 1400, 50, 190),
+		turn(0, 1000, 200, 0), turn(1, 1200, 30, 90), turn(2, 1400, 70, 180),
+		turn(0, 1000, 300, 16),
+	}
+	records[4].Status = record.Reset
+	out := load.Outcome{Phases: []load.PhaseOutcome{{}, {Start: 1000 * msec, End: 3000 * msec}}}
+	e := &Summarise(cellOf(), &plan.Server{}, records, out)[0]
+	for path, want := range map[string]float64{
+		"turns.first.count": 3, "turns.first.ttft_ms.p50": 200, "turns.first.cached_tokens.max": 16, "turns.first.input_tokens.mean": 100,
+		"turns.later.count": 3, "turns.later.ttft_ms.mean": 50, "turns.later.cached_tokens.min": 90, "turns.later.tpot_ms.p50": 10, "turns.later.latency_ms.max": 90,
+	} {
+		if got := e.Value(path); got == nil || math.Abs(*got-want) > 1e-9 {
+			t.Errorf("%s is %v, want %v", path, show(got), want)
+		}
+	}
+	for _, bad := range []string{"turns.first.nothing.p50", "turns.later.ttft_ms.nothing", "turns.first"} {
+		if got := e.Value(bad); got != nil {
+			t.Errorf("%s is %v", bad, *got)
+		}
+	}
+	// Every path that the language knows is one that an entry can have.
+	for _, path := range metric.ResultPaths(nil, nil) {
+		if strings.HasPrefix(path, "goodput.") || strings.HasSuffix(path, ".p99") || strings.HasSuffix(path, ".p999") || strings.HasSuffix(path, ".p9999") {
+			continue // no slo; too few values
+		}
+		switch path {
+		case "window.drift", "window.trend_p": // a short window
+		default:
+			if e.Value(path) == nil && !strings.Contains(path, "reasoning_tokens") && !strings.Contains(path, "connect_ms") {
+				t.Errorf("%s has no value", path)
+			}
+		}
+	}
+	if e := Summarise(cellOf(), &plan.Server{}, records[:1], out)[0]; e.Turns != nil || e.Value("turns.first.count") != nil {
+		t.Errorf("one turn: %+v", e.Turns)
 	}
 }

@@ -95,6 +95,7 @@ func (w *window) fill(e *Entry, interrupted bool) {
 	w.throughput(e)
 	w.wholeRun(e)
 	w.goodput(e)
+	e.Turns = w.turns()
 }
 
 // requests counts the phase's requests and keeps the ok ones.
@@ -148,10 +149,10 @@ func (w *window) errors() []ErrorCount {
 // scenario's own metrics.
 func (w *window) metrics(e *Entry) {
 	sorted := &sorter{}
-	column := make([]float64, len(w.ok)) // one for all: stats sorts it
+	into := make([]float64, len(w.ok)) // one for all: stats sorts it
 	for _, f := range fields {
 		if f.Stat {
-			e.Metrics[f.Name] = sorted.stats(w.column(column, f.Name))
+			e.Metrics[f.Name] = sorted.stats(column(w.ok, into, f.Name))
 		}
 	}
 	total := 0
@@ -174,10 +175,10 @@ func (w *window) metrics(e *Entry) {
 	}
 }
 
-// column fills in a field of the ok requests.
-func (w *window) column(into []float64, name string) []float64 {
+// column fills in a field of some requests.
+func column(records []*record.Record, into []float64, name string) []float64 {
 	value := values[name]
-	for i, rec := range w.ok {
+	for i, rec := range records {
 		into[i] = value(rec)
 	}
 	return into
@@ -189,7 +190,7 @@ func (w *window) eval(p *metric.Program) []float64 {
 	cols := make([][]float64, len(p.Columns))
 	for i, name := range p.Columns {
 		if w.read[name] == nil {
-			w.read[name] = w.column(make([]float64, len(w.ok)), name)
+			w.read[name] = column(w.ok, make([]float64, len(w.ok)), name)
 		}
 		cols[i] = w.read[name]
 	}

@@ -149,6 +149,8 @@ func (e *Entry) Value(path string) *float64 {
 			return e.Goodput[part[1]].RequestsPerS
 		}
 		return e.Goodput[part[1]].Attainment
+	case len(part) > 1 && part[0] == "turns":
+		return e.Turns.value(part[1:])
 	case len(part) == 2 && part[0] == "window":
 		return e.Window.value(part[1])
 	case len(part) == 2 && part[0] == "requests":
