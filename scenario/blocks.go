@@ -191,7 +191,7 @@ var topBlocks = []BlockType{
 	{Name: "metric", Label: true, Doc: "A number of your own, for all benchmarks.", Attrs: metricAttrs},
 	{Name: "slo", Label: true, Doc: "A condition that requests should meet, for all benchmarks.", Attrs: sloAttrs},
 	{Name: "threshold", Label: true, Doc: "A condition on results; exit code 4 where it is not met.", Attrs: []schema.Attr{
-		must(bare("condition", schema.Bool, none, "Over result.*, the paths of a cell in summary.json.")), must(bare("error_message", schema.String, none, "Printed where it is not met.")),
+		must(bare("condition", schema.Bool, none, "Over result.*, the paths of a cell in summary.json; baseline.*, the same cell of --baseline; peer({ AXIS = value }).*, this cell with that axis changed.")), must(bare("error_message", schema.String, none, "Printed where it is not met.")),
 		bare("where", schema.Object, "all cells", "Axis values of the cells that are meant."), bare("phase", schema.String, "the measured one", "Phase that is meant."),
 		oneOf(attr("over", schema.String, schema.Plain("median"), "Judge the median of the repeats, or each."), "median", "each"),
 	}},

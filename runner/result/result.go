@@ -57,6 +57,7 @@ type Entry struct {
 	Cause     string            `json:"cause,omitempty"` // why failed or skipped
 	Marks     []Mark            `json:"marks"`
 	Digest    string            `json:"digest"`
+	Workload  string            `json:"workload"` // what is sent and when: plan.Cell
 
 	Window     Window              `json:"window"`
 	Requests   Requests            `json:"requests"`

@@ -2,6 +2,7 @@ package result
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -268,7 +269,7 @@ func TestThresholds(t *testing.T) {
 	}
 	program := below("", "metrics.ttft_ms.p99", 200, metric.NullIsUnknown).Program
 	judge := func(over string) []ThresholdResult {
-		out, err := Thresholds(&plan.Plan{Cells: cells, Thresholds: []plan.Threshold{{Name: "t", Over: over, Program: program}}}, entries)
+		out, err := Thresholds(&plan.Plan{Cells: cells, Thresholds: []plan.Threshold{{Name: "t", Over: over, Program: program}}}, entries, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -329,5 +330,65 @@ func TestTurns(t *testing.T) {
 	}
 	if e := Summarise(cellOf(), &plan.Server{}, records[:1], out)[0]; e.Turns != nil || e.Value("turns.first.count") != nil {
 		t.Errorf("one turn: %+v", e.Turns)
+	}
+}
+
+// against is the condition column a > factor × column b.
+func against(a, b string, factor float64) *metric.Program {
+	return &metric.Program{Columns: []string{a, b}, Consts: []float64{factor}, Depth: 3, Bool: true, Code: []metric.Instr{
+		{Op: metric.Col}, {Op: metric.Const}, {Op: metric.Col, Arg: 1}, {Op: metric.Mul}, {Op: metric.Gt, Arg: metric.NullIsUnknown},
+	}}
+}
+
+// TestBaselineAndPeer: thresholds that compare with another run, and with another cell.
+func TestBaselineAndPeer(t *testing.T) {
+	const rate = "throughput.output_tokens_per_s"
+	entries := slices.Concat(measured("a", "", 100, 110, 120), measured("b", "", 90, 100, 95))
+	p := &plan.Plan{}
+	for i := range entries {
+		c, err := addr.Parse(entries[i].Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Cells = append(p.Cells, plan.Cell{Name: entries[i].Address, Address: c})
+	}
+	slower, unlike := measured("a", "", 101, 105, 99), measured("a", "", 100, 100, 100)
+	for i := range unlike {
+		unlike[i].Workload = "another"
+	}
+	peer := map[string]map[string]string{"peer(server=b)": {"server": "b"}}
+	for _, c := range []struct {
+		name      string
+		threshold plan.Threshold
+		baseline  *Baseline
+		pass      []bool
+		message   string
+	}{
+		{"medians: 110 against 101", plan.Threshold{Program: against(rate, "baseline."+rate, 1), Over: "median"}, &Baseline{"base", slower}, []bool{true}, ""},
+		{"5 % is not 10 %", plan.Threshold{Program: against(rate, "baseline."+rate, 1.1), Over: "median"}, &Baseline{"base", slower}, []bool{false}, "not met:  [output_tokens_per_s = 110, baseline.output_tokens_per_s = 101]"},
+		{"each: 100 of 101, 110 of 105, 120 of 99", plan.Threshold{Program: against(rate, "baseline."+rate, 1), Over: "each"}, &Baseline{"base", slower}, []bool{false, true, true}, ""},
+		{"no baseline", plan.Threshold{Program: against(rate, "baseline."+rate, 1), Over: "median"}, nil, []bool{false}, "undecided: no --baseline was given"},
+		{"another cell", plan.Threshold{Program: against(rate, "baseline."+rate, 1), Over: "median"}, &Baseline{"base", measured("c", "", 1)}, []bool{false}, "the baseline base has no such cell"},
+		{"another workload", plan.Threshold{Program: against(rate, "baseline."+rate, 1), Over: "median"}, &Baseline{"base", unlike}, []bool{false}, "the baseline base had another workload"},
+		{"peer: 110 against 95", plan.Threshold{Program: against(rate, "peer(server=b)."+rate, 1.1), Peers: peer, Over: "median"}, nil, []bool{true}, ""},
+		{"peer, not so much", plan.Threshold{Program: against(rate, "peer(server=b)."+rate, 1.2), Peers: peer, Over: "median"}, nil, []bool{false}, "peer(server=b).output_tokens_per_s = 95]"},
+		{"no such peer", plan.Threshold{Program: against(rate, "peer(server=z)."+rate, 1), Peers: map[string]map[string]string{"peer(server=z)": {"server": "z"}}, Over: "median"}, nil, []bool{false}, "there is no peer(server=z) beside this cell"},
+	} {
+		c.threshold.Where = map[string]string{"server": "a"}
+		p.Thresholds = []plan.Threshold{c.threshold}
+		got, err := Thresholds(p, entries, c.baseline)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var pass []bool
+		for _, r := range got {
+			pass = append(pass, r.Pass)
+			if r.Undecided != strings.Contains(c.message, "undecided") && !strings.Contains(c.message, "the ") && !strings.Contains(c.message, "there") {
+				t.Errorf("%s: undecided %v", c.name, r.Undecided)
+			}
+		}
+		if !slices.Equal(pass, c.pass) || !strings.Contains(got[0].Message, c.message) {
+			t.Errorf("%s: %v %q, want %v %q", c.name, pass, got[0].Message, c.pass, c.message)
+		}
 	}
 }

@@ -58,7 +58,7 @@ func without(c *plan.Cell, s *plan.Server, v Verdict, cause string) []Entry {
 func newEntry(c *plan.Cell, s *plan.Server, phase string) Entry {
 	e := Entry{
 		Address: c.Name, Benchmark: c.Address.Benchmark, Server: c.Server, Framework: s.Framework, Model: s.Model,
-		Dataset: c.Dataset, Matrix: map[string]string{}, Axes: []string{}, Repeat: c.Address.Repeat, Session: c.Session, Phase: phase, Digest: c.Digest,
+		Dataset: c.Dataset, Matrix: map[string]string{}, Axes: []string{}, Repeat: c.Address.Repeat, Session: c.Session, Phase: phase, Digest: c.Digest, Workload: c.Workload,
 		Marks: []Mark{}, Metrics: map[string]*Stats{}, Throughput: map[string]*float64{}, WholeRun: map[string]*float64{},
 		Goodput: map[string]*Goodput{}, Telemetry: map[string]*float64{}, Errors: []ErrorCount{},
 	}

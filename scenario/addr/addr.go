@@ -15,6 +15,19 @@ type Cell struct {
 	Repeat    int    // from 1
 }
 
+// Instead is the cell with other values on some axes.
+func (c Cell) Instead(values map[string]string) Cell {
+	axes := make([]Axis, len(c.Axes))
+	for i, a := range c.Axes {
+		if v, ok := values[a.Name]; ok {
+			a.Value = v
+		}
+		axes[i] = a
+	}
+	c.Axes = axes
+	return c
+}
+
 // Server is the address of a server block: server.NAME.
 func Server(name string) string { return "server." + name }
 

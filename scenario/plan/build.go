@@ -30,6 +30,7 @@ func Build(p *Plan) {
 		c.Name, c.Canonical = c.Address.String(), c.Address.Canonical()
 		c.Seed = cellSeed(p.benchmark(c.Address.Benchmark).Seed, c.Address)
 		c.Digest = digest(p.Version, c.Canonical, p.server(c.Server).Digest, p.dataset(c.Dataset).Digest, c.shape())
+		c.Workload = digest(p.dataset(c.Dataset).Digest, c.workload())
 		c.Estimate = c.estimate()
 	}
 	p.order()
@@ -75,6 +76,14 @@ func serverShape(s *Server) any {
 // and slos are computed from the rows and may change.
 func (c *Cell) shape() any {
 	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort}
+}
+
+// workload is what is sent and when, whatever the seed. Headers are left out: they are
+// mostly keys.
+func (c *Cell) workload() any {
+	r := c.Request
+	r.Headers = nil
+	return []any{c.API, c.Stream, c.Phases, c.Conversations, r}
 }
 
 func (p *Plan) benchmark(name string) *Benchmark {

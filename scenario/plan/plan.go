@@ -100,6 +100,9 @@ type Cell struct {
 	Canonical string    `json:"canonical"` // Address.Canonical(): the key in journals
 	Number    int       `json:"number"`    // from 1: the n in rows/<n>.jsonl
 	Digest    string    `json:"digest"`    // everything that shapes the number
+	// Workload is what is sent and when, without who answers: cells with the same one may
+	// be compared.
+	Workload string `json:"workload"`
 
 	Server  string `json:"server"`  // address
 	Dataset string `json:"dataset"` // address
@@ -229,9 +232,15 @@ type Threshold struct {
 	ErrorMessage string            `json:"error_message"`
 	Where        map[string]string `json:"where,omitempty"` // axis → value as printed
 	Phase        string            `json:"phase,omitempty"`
-	Over         string            `json:"over"`    // "median" or "each"
-	Program      *metric.Program   `json:"program"` // columns are result paths: "ttft_ms.p99"
-	Range        string            `json:"range"`   // file:line
+	Over         string            `json:"over"` // "median" or "each"
+	// Program's columns are paths of metric.ResultPaths, of the cell itself, or after
+	// "baseline." of the same cell of the baseline, or after a name of Peers and "." of
+	// that peer.
+	Program *metric.Program `json:"program"`
+	// Peers are the cells that the condition compares with: a name as peer(server=sglang),
+	// and the axis values that are another there.
+	Peers map[string]map[string]string `json:"peers,omitempty"`
+	Range string                       `json:"range"` // file:line
 }
 
 // Sink is where results go.
