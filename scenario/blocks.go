@@ -96,7 +96,7 @@ var requestAttrs = []schema.Attr{
 	bare("temperature", schema.Float, "the server's", "Sampling temperature."),
 	bare("seed", schema.Int, "the server's", "Sampling seed."),
 	bare("stop", schema.StringList, none, "Stop strings."),
-	oneOf(bare("output", schema.String, "forced; natural for a server with url", "forced: answers have exactly the asked length. natural: it is the limit."), "forced", "natural"),
+	oneOf(bare("output", schema.String, "forced; natural for a server with url", "forced: answers have exactly the dataset's length. natural: they end by themselves, and that is the limit. dataset: only the limits that its rows set count (max_tokens, min_tokens)."), "forced", "natural", "dataset"),
 	bare("min_tokens", schema.Int, none, "Least length that is asked for."),
 	bare("max_tokens", schema.Int, none, "Most length that is asked for."),
 	oneOf(attr("max_tokens_field", schema.String, schema.Plain("max_tokens"), "Name of the length limit in requests."), "max_tokens", "max_completion_tokens"),

@@ -33,11 +33,13 @@ type script struct {
 	turns  []turn
 }
 
-// turn is one user turn. asked is how many tokens its answer should have, 0: not known.
+// turn is one user turn. asked is how many tokens its answer should have, least and most
+// are the limits that the dataset's row sets itself; 0: not known.
 type turn struct {
-	user   string
-	answer string
-	asked  int64
+	user        string
+	answer      string
+	asked       int64
+	least, most int64
 }
 
 // scripts are the conversations of a dataset.

@@ -180,3 +180,31 @@ func uniform(from, to float64) dist.Dist {
 func lognormal(mean, most float64) dist.Dist {
 	return dist.Dist{Kind: dist.Lognormal, Mean: &mean, Max: &most}
 }
+
+// TestLengths: what is asked for is the dataset's wish within the request's own limits.
+func TestLengths(t *testing.T) {
+	n := func(v int64) *int64 { return &v }
+	for _, c := range []struct {
+		output      string
+		min, max    *int64
+		turn        turn
+		least, most int32
+	}{
+		{"forced", nil, nil, turn{asked: 20}, 20, 20},
+		{"forced", n(8), n(8), turn{asked: 20}, 8, 8},
+		{"forced", n(30), n(40), turn{asked: 20}, 30, 30},
+		{"forced", nil, nil, turn{}, -1, -1},
+		{"forced", n(5), n(9), turn{}, 5, 9},
+		{"natural", nil, nil, turn{asked: 20}, -1, 20},
+		{"natural", n(3), n(12), turn{asked: 20}, 3, 12},
+		{"dataset", nil, nil, turn{asked: 20}, -1, -1},
+		{"dataset", nil, nil, turn{asked: 20, least: 2, most: 50}, 2, 50},
+		{"dataset", nil, n(40), turn{asked: 20, most: 50}, -1, 40},
+		{"dataset", nil, n(40), turn{asked: 20}, -1, 40},
+	} {
+		b := newBodies(Options{Cell: &plan.Cell{Request: plan.Request{Output: c.output, MinTokens: c.min, MaxTokens: c.max}}})
+		if least, most := b.lengths(&c.turn); least != c.least || most != c.most {
+			t.Errorf("%+v: asks for %d to %d", c, least, most)
+		}
+	}
+}

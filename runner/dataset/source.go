@@ -68,7 +68,7 @@ func (c *conversation) Next(prev *record.Record, r *record.Request) (bool, error
 	}
 	c.turn++
 	var err error
-	r.AskedMin, r.AskedMax, r.Body, err = c.bodies.make(c.history, t.asked)
+	r.AskedMin, r.AskedMax, r.Body, err = c.bodies.make(c.history, t)
 	return true, err
 }
 
@@ -130,30 +130,11 @@ func newBodies(o Options) *bodies {
 	return b
 }
 
-// make is the body of a request with this history whose answer should have asked tokens
-// (0: unknown), and the lengths that it asks for, -1 where it does not.
-func (b *bodies) make(history []byte, asked int64) (least, most int32, body []byte, err error) {
+// make is the body of a request with this history for a turn, and the lengths of the
+// answer that it asks for, -1 where it does not.
+func (b *bodies) make(history []byte, t *turn) (least, most int32, body []byte, err error) {
 	req := &b.Cell.Request
-	least, most = -1, -1
-	if asked > 0 {
-		if req.MinTokens != nil {
-			asked = max(asked, *req.MinTokens)
-		}
-		if req.MaxTokens != nil {
-			asked = min(asked, *req.MaxTokens)
-		}
-		most = int32(asked)
-		if req.Output == "forced" {
-			least = most
-		}
-	} else {
-		if req.MaxTokens != nil {
-			most = int32(*req.MaxTokens)
-		}
-		if req.MinTokens != nil {
-			least = int32(*req.MinTokens)
-		}
-	}
+	least, most = b.lengths(t)
 	all := maps.Clone(b.fixed)
 	if b.Cell.API == "completions" {
 		all["prompt"] = string(history)
@@ -171,6 +152,42 @@ func (b *bodies) make(history []byte, asked int64) (least, most int32, body []by
 	}
 	// The history is JSON already: it is put in front of the other fields as it is.
 	return least, most, slices.Concat([]byte(`{"messages":[`), history, []byte(`],`), body[1:]), nil
+}
+
+// lengths are the least and the most tokens of a turn's answer, -1 for no limit. What the
+// dataset wants is kept within the request's own limits. A forced answer has exactly the
+// wanted length, a natural one no more; with output = "dataset" only the row's own limits count.
+func (b *bodies) lengths(t *turn) (least, most int32) {
+	req := &b.Cell.Request
+	low, high := int64(-1), int64(-1)
+	if req.MinTokens != nil {
+		low = *req.MinTokens
+	}
+	if req.MaxTokens != nil {
+		high = *req.MaxTokens
+	}
+	within := func(n int64) int64 {
+		n = max(n, low)
+		if high > 0 {
+			n = min(n, high)
+		}
+		return n
+	}
+	switch {
+	case req.Output == "dataset":
+		if t.least > 0 {
+			low = within(t.least)
+		}
+		if t.most > 0 {
+			high = within(t.most)
+		}
+	case t.asked > 0:
+		high = within(t.asked)
+		if req.Output == "forced" {
+			low = high
+		}
+	}
+	return int32(low), int32(high)
 }
 
 // merge puts the scenario's own fields over ours; objects are merged inside, null removes.
