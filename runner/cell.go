@@ -17,6 +17,10 @@ import (
 // cell runs one cell's load and hands its results on. Its error is why it failed; what
 // was measured until then is kept.
 func (r *run) cell(c *plan.Cell) error {
+	if cause := r.skipAbove(c); cause != "" {
+		r.leaveOut(c, cause)
+		return nil
+	}
 	r.mu.Lock()
 	srv := r.servers[c.Session]
 	r.mu.Unlock()

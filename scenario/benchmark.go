@@ -122,7 +122,7 @@ func (l *loader) benchmark(b *hclsyntax.Block) {
 		l.errorf(b.DefRange(), "Too many cells", "%d combinations %d times are more than %d cells.", len(points), repeat, maxCells)
 		return
 	}
-	l.plan.Benchmarks = append(l.plan.Benchmarks, plan.Benchmark{Name: m.name, Order: v.String("order"), Seed: uint64(v.Int("seed"))})
+	l.plan.Benchmarks = append(l.plan.Benchmarks, plan.Benchmark{Name: m.name, Order: v.String("order"), Seed: uint64(v.Int("seed")), SkipAbove: m.skipAbove()})
 	seenCells := map[string]bool{}
 	for r := int64(1); r <= repeat; r++ {
 		for _, p := range points {

@@ -74,6 +74,7 @@ var phaseAttrs = []schema.Attr{
 	bare("think_time", schema.TimeDist, "0", "Pause of a slot before it sends again."),
 	bare("drain", schema.Duration, "30s, after the last phase only", "How long requests may finish when the phase is over."),
 	bare("measure", schema.Bool, "false for warmup, ramp and cooldown, else true", "Whether results are made of it."),
+	bare("until_stable", schema.Bool, "false", "End when the requests take as long as those before them: medians of TPOT within 5 % and of TTFT within 10 %, over 10 or concurrency requests each. The other limits still hold."),
 	bare("first_turn_only", schema.Bool, "false", "Send the first turn of conversations only; later phases go on with them, in the order in which those turns ended."),
 	bare("early_stop", schema.Bool, "false", "End as soon as a conversation ends and there is none to take its place, as vLLM's multi-turn benchmark does; conversations under way are dropped."),
 }
@@ -121,6 +122,11 @@ var searchAttrs = []schema.Attr{
 	attr("precision", schema.Float, 0.05, "How near the found value comes to the highest that meets the goal, as a share of it."),
 	attr("max_steps", schema.Int, int64(30), "Measurements at most, confirmations included."),
 	attr("confirm", schema.Int, int64(2), "Times the found value is measured again; it stands if the goal is met more often than not."),
+}
+
+var skipAboveAttrs = []schema.Attr{
+	must(bare("axis", schema.String, none, "Axis whose cells are measured from its lowest value up.")),
+	must(bare("when", schema.Bool, none, "Condition over result.*: where a cell meets it, those with a greater value of the axis are skipped.")),
 }
 
 var metricAttrs = []schema.Attr{
@@ -194,6 +200,7 @@ var topBlocks = []BlockType{
 		{Name: "request", Doc: "What every request has.", Attrs: requestAttrs},
 		{Name: "record", Doc: "What is kept of each request.", Attrs: recordAttrs},
 		{Name: "abort", Doc: "When a cell is given up.", Attrs: abortAttrs},
+		{Name: "skip_above", Doc: "Leaves out what lies above a cell whose results are bad enough.", Attrs: skipAboveAttrs},
 		{Name: "search", Label: true, Doc: "Looks for the highest rate or concurrency that meets a goal.", Attrs: searchAttrs},
 		{Name: "metric", Label: true, Doc: "A number of your own, per request.", Attrs: metricAttrs},
 		{Name: "slo", Label: true, Doc: "A condition that requests should meet; goodput counts them.", Attrs: sloAttrs},
@@ -201,7 +208,7 @@ var topBlocks = []BlockType{
 	{Name: "metric", Label: true, Doc: "A number of your own, for all benchmarks.", Attrs: metricAttrs},
 	{Name: "slo", Label: true, Doc: "A condition that requests should meet, for all benchmarks.", Attrs: sloAttrs},
 	{Name: "threshold", Label: true, Doc: "A condition on results; exit code 4 where it is not met.", Attrs: []schema.Attr{
-		must(bare("condition", schema.Bool, none, "Over result.*, the paths of a cell in summary.json.")), must(bare("error_message", schema.String, none, "Printed where it is not met.")),
+		must(bare("condition", schema.Bool, none, "Over result.*, the paths of a cell in summary.json; baseline.*, the same cell of --baseline; peer({ AXIS = value }).*, this cell with that axis changed.")), must(bare("error_message", schema.String, none, "Printed where it is not met.")),
 		bare("where", schema.Object, "all cells", "Axis values of the cells that are meant."), bare("phase", schema.String, "the measured one", "Phase that is meant."),
 		oneOf(attr("over", schema.String, schema.Plain("median"), "Judge the median of the repeats, or each."), "median", "each"),
 	}},

@@ -169,7 +169,7 @@ func (s *scope) name(t hcl.Traversal, w where) bool {
 	case "request", "result", "baseline", "peer":
 		s.l.errorf(at, "Value known too late", "%s is needed %s; %s.* is known %s.", w.what,
 			map[schema.Binding]string{schema.Load: "when the file is loaded", schema.Cell: "before a cell runs"}[min(w.binding, schema.Cell)], root,
-			map[string]string{"request": "in a metric or slo, after each request", "result": "in a threshold, after the run"}[root]+map[bool]string{true: "in a later version"}[root != "request" && root != "result"])
+			map[string]string{"request": "in a metric or slo, after each request", "search": "in a later version"}[root]+map[bool]string{true: "in a threshold, after the run"}[root != "request" && root != "search"])
 		return false
 	default:
 		if len(t) == 1 {

@@ -117,13 +117,7 @@ func (m *cellMaker) between(w where) (low, high float64) {
 
 // goal compiles what must hold: slo.NAME stands for the share of requests that meet it.
 func (m *cellMaker) goal(expr hclsyntax.Expression, attain float64) *metric.Program {
-	var metrics, slos []string
-	for _, x := range m.mets {
-		metrics = append(metrics, x.Name)
-	}
-	for _, x := range m.slos {
-		slos = append(slos, x.Name)
-	}
+	_, slos := m.own()
 	if vars := expr.Variables(); len(vars) == 1 && vars[0].RootName() == "slo" {
 		name := ""
 		if t, ok := expr.(*hclsyntax.ScopeTraversalExpr); ok && len(t.Traversal) == 2 {
@@ -143,6 +137,22 @@ func (m *cellMaker) goal(expr hclsyntax.Expression, attain float64) *metric.Prog
 	if _, ok := m.search.Body.Attributes["attain"]; ok {
 		m.errorf(m.search.Body.Attributes["attain"].Expr.Range(), "Attribute without a meaning", "attain is the share of requests that meet an slo, and the goal is none.")
 	}
-	c := &compiler{loader: m.loader, root: "result", names: metric.ResultPaths(metrics, slos), full: metric.FullPath, what: "goal", nulls: func([]string, bool) int { return metric.NullIsFalse }}
+	return m.result(expr, "goal")
+}
+
+// own are the names of the benchmark's metrics and slos.
+func (m *cellMaker) own() (metrics, slos []string) {
+	for _, x := range m.mets {
+		metrics = append(metrics, x.Name)
+	}
+	for _, x := range m.slos {
+		slos = append(slos, x.Name)
+	}
+	return metrics, slos
+}
+
+// result compiles a condition over the results of one of the benchmark's cells.
+func (m *cellMaker) result(expr hclsyntax.Expression, what string) *metric.Program {
+	c := &compiler{loader: m.loader, root: "result", names: metric.ResultPaths(m.own()), full: metric.FullPath, what: what, nulls: func([]string, bool) int { return metric.NullIsFalse }}
 	return c.compile(expr, true)
 }

@@ -92,6 +92,7 @@ type engine struct {
 	sent     int64        // in this phase, unsent ones included
 	finished int64        // sent in this phase and ended
 	early    bool         // early_stop has ended the phase
+	stable   *stability   // of a phase until_stable, else nil
 
 	ended    chan *job
 	inFlight int
@@ -122,6 +123,7 @@ func (e *engine) phase(i int) bool {
 	if e.OnPhase != nil {
 		e.OnPhase(i)
 	}
+	e.stable = newStability(p)
 	start := e.Clock.Now()
 	out := PhaseOutcome{Name: p.Name, Measure: p.Measure, Start: start}
 	var pacer Pacer
@@ -171,7 +173,7 @@ func (e *engine) phase(i int) bool {
 	if p.Duration > 0 && p.Requests == 0 && p.MinRequests == 0 && goOn && !e.exhausted {
 		out.End = min(out.End, start+int64(p.Duration)) // not when the timer got round to it
 	}
-	out.Scheduled = e.sent
+	out.Scheduled, out.Unstable = e.sent, p.UntilStable && !e.stable.reached()
 	e.outcome.Phases = append(e.outcome.Phases, out)
 	if goOn && p.DrainHere && i < len(e.Phases)-1 {
 		e.drain(p.Drain)
@@ -183,7 +185,7 @@ func (e *engine) phase(i int) bool {
 func (e *engine) over(p *plan.Phase, start, now int64) bool {
 	elapsed := time.Duration(now - start)
 	switch {
-	case e.early, p.MaxDuration > 0 && elapsed >= p.MaxDuration:
+	case e.early, e.stable.reached(), p.MaxDuration > 0 && elapsed >= p.MaxDuration:
 		return true
 	case p.Requests > 0 && e.sent >= p.Requests:
 		return true
@@ -303,6 +305,7 @@ func (e *engine) done(j *job) {
 	}
 	if j.phase == e.current {
 		e.finished++
+		e.stable.add(rec)
 	}
 	e.abort(rec)
 	free := rec.StreamEnd

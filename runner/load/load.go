@@ -102,4 +102,5 @@ type PhaseOutcome struct {
 	Measure    bool
 	Start, End int64 // record.Clock
 	Scheduled  int64 // requests the load model wanted
+	Unstable   bool  `json:",omitempty"` // a limit ended it before its requests were stable
 }

@@ -21,6 +21,7 @@ func Marks() []MarkDoc {
 		{"client_limited", false, "This client sent late: p99 send lag over 10 ms, or over 1 % of the median TTFT if that is more."},
 		{"network_limited", false, "Connecting took long against the answer: p99 over 5 % of the median TTFT, and over 2 ms."},
 		{"shared_client", false, "Other cells were loading from this client at the same time (--parallelism)."},
+		{"not_warm", false, "A warm-up that was to go on until it is stable was ended by a limit before."},
 		{"not_steady", false, "The output-token rate has a trend over the window, or requests piled up in an open loop."},
 		{"errors", false, "Fewer than 99 % of the requests succeeded; below 90 % the cell is invalid."},
 		{"too_few", false, "Fewer than 30 requests succeeded: percentiles say little."},
@@ -68,6 +69,9 @@ func marks(e *Entry, w *window, out load.Outcome) []Mark {
 		e.Window.Steady = &steady
 		mark("not_steady", "requests in flight grew from %.3g to %.3g over the window: the rate is more than the server bears", from, to)
 	}
+	if name := w.cold(out); name != "" {
+		mark("not_warm", "phase %s was still getting faster or slower when a limit ended it: give it more time", name)
+	}
 	if r := e.Requests.SuccessRate; r != nil && *r < successSuspect {
 		mark("errors", "only %s of the requests succeeded", percent(*r))
 	}
@@ -114,6 +118,19 @@ func (w *window) lengthMismatch() (off bool, asked, got float64) {
 		return false, 0, 0
 	}
 	return math.Abs(got-asked) > lengthShare*asked, asked / n, got / n
+}
+
+// cold is the last phase before this one that was to go on until it is stable and was not.
+func (w *window) cold(out load.Outcome) string {
+	for i := w.phase - 1; i >= 0; i-- {
+		if w.cell.Phases[i].UntilStable {
+			if out.Phases[i].Unstable {
+				return w.cell.Phases[i].Name
+			}
+			break
+		}
+	}
+	return ""
 }
 
 // answersDiffer counts the verified answers that were not the dataset's.

@@ -7,6 +7,7 @@ import (
 
 	"sparkrun/runner/load"
 	"sparkrun/runner/record"
+	"sparkrun/scenario/metric"
 	"sparkrun/scenario/plan"
 )
 
@@ -103,14 +104,20 @@ func GoalMet(c *plan.Cell, entries []Entry) bool {
 		return false
 	}
 	last := &entries[len(entries)-1]
-	values := make([]float64, len(c.Search.Program.Columns))
-	for i, path := range c.Search.Program.Columns {
+	return last.Requests.OK > 0 && last.Holds(c.Search.Program)
+}
+
+// Holds reports whether a condition over result paths is true of the entry; one that hangs
+// on a missing number is not.
+func (e *Entry) Holds(p *metric.Program) bool {
+	values := make([]float64, len(p.Columns))
+	for i, path := range p.Columns {
 		values[i] = math.NaN()
-		if v := last.Value(path); v != nil {
+		if v := e.Value(path); v != nil {
 			values[i] = *v
 		}
 	}
-	return last.Requests.OK > 0 && c.Search.Program.Scalar(values) == 1
+	return p.Scalar(values) == 1
 }
 
 func newSearchStep(value float64, met bool, e *Entry) SearchStep {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -31,6 +32,7 @@ func Build(p *Plan) {
 		c.Name, c.Canonical = c.Address.String(), c.Address.Canonical()
 		c.Seed = cellSeed(p.benchmark(c.Address.Benchmark).Seed, c.Address)
 		c.Digest = digest(p.Version, c.Canonical, p.server(c.Server).Digest, p.dataset(c.Dataset).Digest, c.shape())
+		c.Workload = digest(p.dataset(c.Dataset).Digest, c.workload())
 		c.Estimate = c.estimate()
 	}
 	p.order()
@@ -76,6 +78,14 @@ func serverShape(s *Server) any {
 // and slos are computed from the rows and may change.
 func (c *Cell) shape() any {
 	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort, c.Search}
+}
+
+// workload is what is sent and when, whatever the seed. Headers are left out: they are
+// mostly keys.
+func (c *Cell) workload() any {
+	r := c.Request
+	r.Headers = nil
+	return []any{c.API, c.Stream, c.Phases, c.Conversations, r}
 }
 
 func (p *Plan) benchmark(name string) *Benchmark {
@@ -149,6 +159,11 @@ func arrange(cells []Cell, b Benchmark) []Cell {
 	for _, k := range keys {
 		g := groups[k]
 		r.Shuffle(len(g), func(i, j int) { g[i], g[j] = g[j], g[i] })
+		if b.SkipAbove != nil { // what decides must come first
+			slices.SortStableFunc(g, func(a, c Cell) int {
+				return cmp.Compare(a.Address.Number(b.SkipAbove.Axis), c.Address.Number(b.SkipAbove.Axis))
+			})
+		}
 		out = append(out, g...)
 	}
 	return out

@@ -81,6 +81,16 @@ type Benchmark struct {
 	Name  string `json:"name"`
 	Order string `json:"order"` // "grouped", "interleaved" or "file"
 	Seed  uint64 `json:"seed"`  // of the shuffle and of what is sent
+	// SkipAbove leaves cells out that lie above one whose results are bad enough.
+	SkipAbove *SkipAbove `json:"skip_above,omitempty"`
+}
+
+// SkipAbove is a rule: where a cell meets the condition, those that differ from it by a
+// greater value of the axis alone are skipped.
+type SkipAbove struct {
+	Axis    string          `json:"axis"`
+	Source  string          `json:"when"`
+	Program *metric.Program `json:"program"` // over result paths
 }
 
 // Session is a stretch of cells on one server start: start → cells → stop. Sessions
@@ -100,6 +110,9 @@ type Cell struct {
 	Canonical string    `json:"canonical"` // Address.Canonical(): the key in journals
 	Number    int       `json:"number"`    // from 1: the n in rows/<n>.jsonl
 	Digest    string    `json:"digest"`    // everything that shapes the number
+	// Workload is what is sent and when, without who answers: cells with the same one may
+	// be compared.
+	Workload string `json:"workload"`
 
 	Server  string `json:"server"`  // address
 	Dataset string `json:"dataset"` // address
@@ -166,6 +179,7 @@ type Phase struct {
 	DrainHere     bool          `json:"drain_here"`                // drain at the end of this phase, not only of the last
 	FirstTurnOnly bool          `json:"first_turn_only,omitempty"` // later phases go on with the conversations
 	EarlyStop     bool          `json:"early_stop,omitempty"`      // end when a conversation ends and none replaces it
+	UntilStable   bool          `json:"until_stable,omitempty"`    // end when requests take as long as those before them
 }
 
 // OpenLoop reports whether requests leave when they arrive, not when others end.
@@ -248,9 +262,15 @@ type Threshold struct {
 	ErrorMessage string            `json:"error_message"`
 	Where        map[string]string `json:"where,omitempty"` // axis → value as printed
 	Phase        string            `json:"phase,omitempty"`
-	Over         string            `json:"over"`    // "median" or "each"
-	Program      *metric.Program   `json:"program"` // columns are result paths: "ttft_ms.p99"
-	Range        string            `json:"range"`   // file:line
+	Over         string            `json:"over"` // "median" or "each"
+	// Program's columns are paths of metric.ResultPaths, of the cell itself, or after
+	// "baseline." of the same cell of the baseline, or after a name of Peers and "." of
+	// that peer.
+	Program *metric.Program `json:"program"`
+	// Peers are the cells that the condition compares with: a name as peer(server=sglang),
+	// and the axis values that are another there.
+	Peers map[string]map[string]string `json:"peers,omitempty"`
+	Range string                       `json:"range"` // file:line
 }
 
 // Sink is where results go.
