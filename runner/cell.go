@@ -50,6 +50,7 @@ func (r *run) cell(c *plan.Cell) error {
 	if err != nil {
 		return &Error{MeasureSource, fmt.Errorf("run %s: open %s: %w", c.Name, c.Dataset, err)}
 	}
+	r.notes(c.Dataset, source)
 	rows, err := r.Store.CreateRows(r.info, c)
 	if err != nil {
 		return &Error{MeasureRowsLost, fmt.Errorf("run %s: %w", c.Name, err)}
@@ -152,6 +153,25 @@ func (r *run) endCell(cell *result.Cell, outcome, cause string) {
 		Outcome: outcome, Cause: cause, Model: cell.Model, Load: marshal(cell.Outcome),
 	})
 	r.emit(Event{Type: EventCellEnded, Address: c.Name, Outcome: Outcome(outcome), Message: cause, Data: cell.Entries})
+}
+
+// notes says once what there is to say of a dataset: what was left out of it, how lengths
+// were counted.
+func (r *run) notes(dataset string, source load.Source) {
+	n, ok := source.(interface{ Notes() []string })
+	if !ok {
+		return
+	}
+	for _, note := range n.Notes() {
+		message := dataset + ": " + note
+		r.mu.Lock()
+		said := r.said[message]
+		r.said[message] = true
+		r.mu.Unlock()
+		if !said {
+			r.emit(Event{Type: EventLog, Level: "warn", Message: message})
+		}
+	}
 }
 
 func (r *run) dataset(address string) *plan.Dataset {

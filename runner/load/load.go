@@ -17,6 +17,16 @@ type Source interface {
 	Open(i int64) (Conversation, error)
 }
 
+// Timed is a Source that knows when its conversations arrive: a recorded trace. A phase
+// that replays it sends them then.
+type Timed interface {
+	Source
+	// Arrival is when conversation i arrives, measured from the beginning of the trace;
+	// false from the first index that it does not have. Later ones don't arrive earlier.
+	// It may be called while Open is.
+	Arrival(i int64) (at time.Duration, ok bool)
+}
+
 // Conversation is a dialogue being played.
 type Conversation interface {
 	// Next fills r with the next user turn (identity, body, asked lengths), given what

@@ -26,6 +26,7 @@ func Build(p *Plan) {
 	for i := range p.Datasets {
 		d := &p.Datasets[i]
 		d.Digest = digest(d.Digest, d.Type, d.Values)
+		d.Needs = p.needs(d.Address)
 	}
 	for i := range p.Cells {
 		c := &p.Cells[i]
@@ -48,6 +49,28 @@ func Build(p *Plan) {
 			p.Estimate.Requests += c.Estimate.Requests
 		}
 	}
+}
+
+// needs is the most that a cell asks of a dataset, as far as its phases say.
+func (p *Plan) needs(dataset string) Amount {
+	most := Amount{-1, -1}
+	for i := range p.Cells {
+		c := &p.Cells[i]
+		if c.Dataset != dataset {
+			continue
+		}
+		most.Turns = max(most.Turns, c.estimate().Requests)
+		conversations := int64(0)
+		for _, ph := range c.Phases {
+			if ph.Conversations == 0 {
+				conversations = -1
+				break
+			}
+			conversations += ph.Conversations
+		}
+		most.Conversations = max(most.Conversations, conversations)
+	}
+	return most
 }
 
 // cellSeed seeds what a cell sends. The server is left out of it, so that every server

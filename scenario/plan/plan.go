@@ -74,6 +74,17 @@ type Dataset struct {
 	Type    string        `json:"type"`
 	Values  schema.Values `json:"attributes"`
 	Digest  string        `json:"digest"`
+	// Needs is what the largest of its cells sends; Has is what there is, nil where nobody
+	// has counted it.
+	Needs Amount  `json:"needs"`
+	Has   *Amount `json:"has"`
+}
+
+// Amount is a number of conversations and of their user turns (requests); -1 is not
+// known, or endless.
+type Amount struct {
+	Conversations int64 `json:"conversations"`
+	Turns         int64 `json:"turns"`
 }
 
 // Benchmark is how the cells of a benchmark are put in order.

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"sync"
 
 	"sparkrun/runner"
 	"sparkrun/runner/dataset"
@@ -20,29 +19,6 @@ import (
 	"sparkrun/targets/node"
 	"sparkrun/targets/wire"
 )
-
-// datasets reads each dataset once; the cells share what was read.
-type datasets struct {
-	mu   sync.Mutex
-	read map[string]*dataset.Set // by address
-}
-
-func (ds *datasets) get(d *plan.Dataset) (*dataset.Set, error) {
-	ds.mu.Lock()
-	defer ds.mu.Unlock()
-	if s := ds.read[d.Address]; s != nil {
-		return s, nil
-	}
-	s, err := dataset.Read(*d, openFile)
-	if err != nil {
-		return nil, err
-	}
-	if ds.read == nil {
-		ds.read = map[string]*dataset.Set{}
-	}
-	ds.read[d.Address] = s
-	return s, nil
-}
 
 // tools hands the runner what it must not import.
 func tools(env *Env, sets *datasets) runner.Tools {
