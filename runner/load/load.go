@@ -57,6 +57,7 @@ type Config struct {
 	Doer          Doer
 	Recorder      Recorder
 	Clock         record.Clock
+	Precise       bool            // wait for the moment to send in the kernel, not on a timer; not in virtual time
 	Live          *Live           // may be nil
 	Stop          <-chan struct{} // closed: send nothing more, drain, return
 	IDPrefix      string          // request ids are IDPrefix + number
