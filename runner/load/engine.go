@@ -275,8 +275,12 @@ func (e *engine) poll() {
 // wait waits for a request to end, the clock to reach until, or a stop.
 func (e *engine) wait(until int64) {
 	var timer <-chan time.Time
-	if until != math.MaxInt64 {
-		t := time.NewTimer(time.Duration(until - e.Clock.Now()))
+	if left := e.coarse(until); left != math.MaxInt64 {
+		if e.Precise && left <= 0 {
+			e.precisely(until)
+			return
+		}
+		t := time.NewTimer(left)
 		defer t.Stop()
 		timer = t.C
 	}

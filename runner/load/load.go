@@ -37,13 +37,6 @@ type Conversation interface {
 	Turns() int
 }
 
-// Timed is a Source whose conversations have a time: a recorded trace.
-type Timed interface {
-	// Arrival is when conversation i came, from any zero, never before the one of i-1; ok
-	// is false from the first that the trace does not have.
-	Arrival(i int64) (at time.Duration, ok bool)
-}
-
 // Doer sends a request and fills rec. What goes wrong is data, so there is no error. It
 // is called from many goroutines at once.
 type Doer interface {
@@ -76,6 +69,7 @@ type Config struct {
 	Doer          Doer
 	Recorder      Recorder
 	Clock         record.Clock
+	Precise       bool            // wait for the moment to send in the kernel, not on a timer; not in virtual time
 	Live          *Live           // may be nil
 	Stop          <-chan struct{} // closed: send nothing more, drain, return
 	IDPrefix      string          // request ids are IDPrefix + number

@@ -19,7 +19,7 @@ type MarkDoc struct {
 func Marks() []MarkDoc {
 	return []MarkDoc{
 		{"client_limited", false, "This client sent late: p99 send lag over 10 ms, or over 1 % of the median TTFT if that is more."},
-		{"network_limited", false, "Connecting took long against the answer: p99 over 5 % of the median TTFT, and over 2 ms."},
+		{"network_limited", false, "The network is far: p99 of the connections' round trips (the kernel's; else of connect_ms) over 5 % of the median TTFT, and over 0.2 ms (2 ms)."},
 		{"shared_client", false, "Other cells were loading from this client at the same time (--parallelism)."},
 		{"not_warm", false, "A warm-up that was to go on until it is stable was ended by a limit before."},
 		{"not_steady", false, "The output-token rate has a trend over the window, or requests piled up in an open loop."},
@@ -41,6 +41,7 @@ const (
 	lagShare       = 0.01
 	connectShare   = 0.05
 	connectLimitMS = 2.0 // below it a connect is this machine's own jitter, as on loopback
+	rttLimitMS     = 0.2 // the kernel's round trip has less of that in it
 	successSuspect = 0.99
 	successInvalid = 0.9
 	fewRequests    = 30
@@ -59,8 +60,8 @@ func marks(e *Entry, w *window, out load.Outcome) []Mark {
 	if lag := high(e.Metrics["send_lag_ms"]); lag != nil && ttft != nil && *lag > math.Max(lagLimitMS, lagShare**ttft) {
 		mark("client_limited", "this client sent requests up to %.3g ms late (p99), more than its numbers can bear: give it more CPU, or less load", *lag)
 	}
-	if c := high(e.Metrics["connect_ms"]); c != nil && ttft != nil && *c > math.Max(connectLimitMS, connectShare**ttft) {
-		mark("network_limited", "connecting took %.3g ms (p99), over 5 %% of the median TTFT of %.3g ms: measure from nearer", *c, *ttft)
+	if trip, limit := w.roundTrip(e); trip != nil && ttft != nil && *trip > math.Max(limit, connectShare**ttft) {
+		mark("network_limited", "a round trip to the server took %.3g ms (p99), over 5 %% of the median TTFT of %.3g ms: measure from nearer", *trip, *ttft)
 	}
 	if e.Window.Steady != nil && !*e.Window.Steady {
 		mark("not_steady", "the output-token rate %s by %s over the window (p = %.2g): lengthen warmup", map[bool]string{true: "rose", false: "fell"}[*e.Window.Drift > 0], percent(math.Abs(*e.Window.Drift)), *e.Window.TrendP)
@@ -94,6 +95,22 @@ func marks(e *Entry, w *window, out load.Outcome) []Mark {
 		mark("interrupted", "the run was interrupted while this was measured")
 	}
 	return found
+}
+
+// roundTrip is the p99 of the connections' round trips in ms, and from where on it counts:
+// the kernel's where it has measured one, else the time that connecting took, in which
+// this machine's own scheduling is.
+func (w *window) roundTrip(e *Entry) (ms *float64, limit float64) {
+	var trips []float64
+	for _, rec := range w.ok {
+		if rec.RoundTrip > 0 {
+			trips = append(trips, float64(rec.RoundTrip)/1e6)
+		}
+	}
+	if len(trips) > 0 {
+		return high(NewStats(trips)), rttLimitMS
+	}
+	return high(e.Metrics["connect_ms"]), connectLimitMS
 }
 
 // high is the p99, or the maximum where there are too few values for one.

@@ -223,6 +223,9 @@ func TestEveryMark(t *testing.T) {
 	run("", cellOf(), many(200, same), normal)
 	run("client_limited", cellOf(), many(200, func(_ int, r *record.Record) { r.Scheduled -= 30 * msec }), normal)
 	run("network_limited", cellOf(), many(200, func(_ int, r *record.Record) { r.Connect = 20 * msec }), normal)
+	run("network_limited", cellOf(), many(200, func(_ int, r *record.Record) { r.RoundTrip = 20 * msec }), normal)
+	// The kernel's round trip is the network's, whatever our own scheduler did to the connect.
+	run("", cellOf(), many(200, func(_ int, r *record.Record) { r.Connect, r.RoundTrip = 20*msec, msec/20 }), normal)
 	run("errors", cellOf(), many(200, func(i int, r *record.Record) {
 		if i%20 == 0 {
 			r.Status = 500

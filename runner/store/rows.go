@@ -120,6 +120,7 @@ var stamps = []struct {
 	{"last_token_ns", func(r *record.Record) *int64 { return &r.LastToken }},
 	{"stream_end_ns", func(r *record.Record) *int64 { return &r.StreamEnd }},
 	{"connect_ns", func(r *record.Record) *int64 { return &r.Connect }},
+	{"round_trip_ns", func(r *record.Record) *int64 { return &r.RoundTrip }},
 }
 
 func (w *Rows) appendRow(b []byte, rec *record.Record) []byte {
@@ -259,6 +260,7 @@ type row struct {
 	LastToken        int64          `json:"last_token_ns"`
 	StreamEnd        int64          `json:"stream_end_ns"`
 	Connect          int64          `json:"connect_ns"`
+	RoundTrip        int64          `json:"round_trip_ns"`
 	Reconnects       int32          `json:"reconnects"`
 	Retries          int32          `json:"retries"`
 	InputTokens      *int32         `json:"input_tokens"`
@@ -331,7 +333,7 @@ func (w *row) record() (record.Record, error) {
 		Conversation: w.Conversation, ConversationID: w.ConversationID, DatasetRow: -1, Turn: w.Turn, LastTurn: w.LastTurn,
 		HistoryTokens: count(w.HistoryTokens), AskedMin: count(w.AskedMin), AskedMax: count(w.AskedMax),
 		Scheduled: w.Scheduled, Sent: w.Sent, FirstEvent: w.FirstEvent, FirstToken: w.FirstToken, FirstOut: w.FirstOut,
-		LastToken: w.LastToken, StreamEnd: w.StreamEnd, Connect: w.Connect, Reconnects: w.Reconnects, Retries: w.Retries,
+		LastToken: w.LastToken, StreamEnd: w.StreamEnd, Connect: w.Connect, RoundTrip: w.RoundTrip, Reconnects: w.Reconnects, Retries: w.Retries,
 		InputTokens: count(w.InputTokens), OutputTokens: count(w.OutputTokens), CachedTokens: count(w.CachedTokens),
 		ReasoningTokens: count(w.ReasoningTokens), FirstEventTokens: count(w.FirstEventTokens), FirstOutTokens: count(w.FirstOutTokens), ReasoningEvents: w.ReasoningEvents,
 		TokenSource: source, FinishReason: w.FinishReason, Status: status, Error: w.Error,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"os"
 
@@ -35,9 +36,10 @@ func tools(env *Env, sets *datasets) runner.Tools {
 			headers := map[string]schema.Text{}
 			maps.Copy(headers, ep.Headers)
 			maps.Copy(headers, c.Request.Headers)
+			spares, grow := connections(c.Phases)
 			return wire.New(wire.Options{
 				BaseURL: ep.URL, API: c.API, Stream: c.Stream, Key: ep.Key, Headers: headers,
-				Clock: clock, UserAgent: "sparkrun/" + version(),
+				Clock: clock, UserAgent: "sparkrun/" + version(), Connections: spares, Grow: grow,
 			})
 		},
 		Source: func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint) (load.Source, error) {
@@ -53,6 +55,18 @@ func tools(env *Env, sets *datasets) runner.Tools {
 		},
 		CheckDataset: func(_ context.Context, d *plan.Dataset) error { _, err := sets.get(d); return err },
 	}
+}
+
+// connections are how many a cell's closed loops use at once, and whether it has an open
+// loop, which does not say.
+func connections(phases []plan.Phase) (most int, open bool) {
+	for i := range phases {
+		if c := phases[i].Concurrency; c != nil {
+			most = max(most, int(math.Round(max(c.From, c.To))))
+		}
+		open = open || phases[i].Rate != nil
+	}
+	return most, open
 }
 
 func openFile(path string) (io.ReadCloser, error) { return os.Open(path) }
