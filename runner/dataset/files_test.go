@@ -283,12 +283,14 @@ func FuzzFiles(f *testing.F) {
 	f.Add(uint8(4), gz(azure2024))
 	f.Fuzz(func(t *testing.T, kind uint8, text string) {
 		d := plan.Dataset{Type: kinds[int(kind)%len(kinds)], Values: schema.Values{"path": "f"}}
-		s, err := Read(d, func(path string) (io.ReadCloser, error) {
+		open := func(path string) (io.ReadCloser, error) {
 			if path != "f" {
 				return nil, errors.New("no such file")
 			}
 			return io.NopCloser(strings.NewReader(text)), nil
-		})
+		}
+		_, _ = Detect("f", open)
+		s, err := Read(d, open)
 		if err != nil {
 			return
 		}
