@@ -160,6 +160,33 @@ func TestPrefixesAreShared(t *testing.T) {
 	}
 }
 
+// Without a common prefix cells differ in the number.
+func TestCellsDifferWithoutPrefix(t *testing.T) {
+	s, err := read(plan.Dataset{Type: "synthetic", Values: schema.Values{"turns": constant(2), "input_tokens": constant(50), "output_tokens": constant(5)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for salt := range uint64(20) {
+		all, err := s.play(play{ctx: t.Context(), seed: 1, salt: salt + 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := all.script(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		number, rest, _ := strings.Cut(c.turns[0].user, " ")
+		if seen[number] || !strings.HasPrefix(rest, "is a nice number... "+instruction) {
+			t.Errorf("cell %d begins with %.40q", salt, c.turns[0].user)
+		}
+		seen[number] = true
+		if n := len(splitWords(c.turns[0].user)); n < 47 || n > 50 {
+			t.Errorf("a first turn of %d tokens, want 50", n)
+		}
+	}
+}
+
 func shared(a, b string) string {
 	n := 0
 	for n < min(len(a), len(b)) && a[n] == b[n] {

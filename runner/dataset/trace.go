@@ -69,7 +69,7 @@ func (t *trace) note() string {
 }
 
 func (t *trace) play(p play) (scripts, error) {
-	tok, err := newTokens(p, opticks)
+	tok, err := newTokens(p, opticks, 0)
 	if err != nil {
 		return nil, err
 	}
