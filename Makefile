@@ -47,6 +47,8 @@ examples: build
 	@set -e; for f in examples/*.hcl; do echo "== plan $$f"; $(BIN) plan $$f >/dev/null; done
 	$(BIN) apply examples/quickstart.hcl
 	$(BIN) apply examples/ci.hcl
+	$(BIN) apply examples/multi-turn.hcl
+	$(BIN) apply examples/single-turn.hcl --var seconds=2 --var concurrency=4
 
 dist:
 	@set -e; for p in linux/amd64 linux/arm64 darwin/arm64; do \

@@ -50,9 +50,10 @@ type Config struct {
 	Journal     *journal.Journal
 	Clock       record.Clock
 	Tools       Tools
-	Sinks       map[string]Sink // by address
-	Parallelism int             // cells that load at a time
-	Strict      bool            // a suspect cell counts as a failed one
+	Sinks       map[string]Sink  // by address
+	Parallelism int              // cells that load at a time
+	Strict      bool             // a suspect cell counts as a failed one
+	Baseline    *result.Baseline // what thresholds compare with; nil: nothing
 	Control     *Control
 	Observe     func(Event)             // called with one event at a time
 	Resume      string                  // the command that goes on with this run

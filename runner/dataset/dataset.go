@@ -2,6 +2,8 @@ package dataset
 
 import (
 	"context"
+	"fmt"
+	"hash/fnv"
 	"time"
 
 	"sparkrun/runner/load"
@@ -12,6 +14,7 @@ import (
 type Options struct {
 	Cell   *plan.Cell
 	Model  string
+	Run    string                               // the run's id
 	Forced func(least, most int) map[string]any // the framework's fields for an exact length; may be nil
 	// Tokenizer asks the server about tokens; nil counts words instead.
 	Tokenizer Tokenizer
@@ -34,11 +37,13 @@ type script struct {
 	turns  []turn
 }
 
-// turn is one user turn. asked is how many tokens its answer should have, 0: not known.
+// turn is one user turn. asked is how many tokens its answer should have, least and most
+// are the limits that the dataset's row sets itself; 0: not known.
 type turn struct {
-	user   string
-	answer string
-	asked  int64
+	user        string
+	answer      string
+	asked       int64
+	least, most int64
 }
 
 // scripts are the conversations of a dataset.
@@ -75,7 +80,7 @@ type Source interface {
 
 // Open makes the source of a cell's requests: a load.Timed where the dataset is a trace.
 func (s *Set) Open(ctx context.Context, o Options) (Source, error) {
-	all, err := s.play(play{ctx: ctx, seed: s.seed(o.Cell.Seed), salt: o.Cell.Seed, model: o.Model, server: o.Tokenizer})
+	all, err := s.play(play{ctx: ctx, seed: s.seed(o.Cell.Seed), salt: o.salt(), model: o.Model, server: o.Tokenizer})
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +89,14 @@ func (s *Set) Open(ctx context.Context, o Options) (Source, error) {
 		return &timed{out, t, s.dataset.Values.String("when_exhausted") == "repeat"}, nil
 	}
 	return out, nil
+}
+
+// salt makes the texts of a cell those of its run alone: a server that has seen the same
+// scenario before would else answer from its prefix cache. What is drawn stays the same.
+func (o *Options) salt() uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s", o.Cell.Seed, o.Run)
+	return h.Sum64()
 }
 
 // Notes are what should be said of the dataset, in sentences: what was left out of it.

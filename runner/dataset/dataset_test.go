@@ -200,3 +200,64 @@ func uniform(from, to float64) dist.Dist {
 func lognormal(mean, most float64) dist.Dist {
 	return dist.Dist{Kind: dist.Lognormal, Mean: &mean, Max: &most}
 }
+
+// TestLengths: what is asked for is the dataset's wish within the request's own limits.
+func TestLengths(t *testing.T) {
+	n := func(v int64) *int64 { return &v }
+	for _, c := range []struct {
+		output      string
+		min, max    *int64
+		turn        turn
+		least, most int32
+	}{
+		{"forced", nil, nil, turn{asked: 20}, 20, 20},
+		{"forced", n(8), n(8), turn{asked: 20}, 8, 8},
+		{"forced", n(30), n(40), turn{asked: 20}, 30, 30},
+		{"forced", nil, nil, turn{}, -1, -1},
+		{"forced", n(5), n(9), turn{}, 5, 9},
+		{"natural", nil, nil, turn{asked: 20}, -1, 20},
+		{"natural", n(3), n(12), turn{asked: 20}, 3, 12},
+		{"dataset", nil, nil, turn{asked: 20}, -1, -1},
+		{"dataset", nil, nil, turn{asked: 20, least: 2, most: 50}, 2, 50},
+		{"dataset", nil, n(40), turn{asked: 20, most: 50}, -1, 40},
+		{"dataset", nil, n(40), turn{asked: 20}, -1, 40},
+	} {
+		b := newBodies(Options{Cell: &plan.Cell{Request: plan.Request{Output: c.output, MinTokens: c.min, MaxTokens: c.max}}})
+		if least, most := b.lengths(&c.turn); least != c.least || most != c.most {
+			t.Errorf("%+v: asks for %d to %d", c, least, most)
+		}
+	}
+}
+
+// TestRunsSendTheirOwnTexts: the same scenario again sends prompts of the same lengths
+// that a server's prefix cache does not know, from their first words on.
+func TestRunsSendTheirOwnTexts(t *testing.T) {
+	for _, values := range []schema.Values{
+		{"shape": schema.Plain("U(40,90)/(5,9)")},
+		{"turns": dist.Const(2), "input_tokens": dist.Const(40), "output_tokens": dist.Const(5), "shared_prefix_tokens": dist.Const(60)},
+	} {
+		prompts := map[string]string{}
+		for _, run := range []string{"monday", "tuesday", "monday"} {
+			source, err := start(t, plan.Dataset{Type: "synthetic", Values: values}, Options{Run: run, Tokenizer: words{}}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := source.Open(3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r record.Request
+			if _, err := c.Next(nil, &r); err != nil {
+				t.Fatal(err)
+			}
+			if before, ok := prompts[run]; ok && before != r.Prompt {
+				t.Error("the same run sends another text")
+			}
+			prompts[run] = r.Prompt
+		}
+		a, b := splitWords(prompts["monday"]), splitWords(prompts["tuesday"])
+		if len(a) != len(b) || a[0]+a[1] == b[0]+b[1] {
+			t.Errorf("%d and %d words, which begin %q and %q", len(a), len(b), a[:2], b[:2])
+		}
+	}
+}

@@ -131,12 +131,12 @@ func encode(v any) ([]byte, error) {
 func (c *Conversation) messages() []message {
 	var out []message
 	if c.System != "" {
-		out = append(out, message{"system", c.System})
+		out = append(out, message{Role: "system", Content: c.System})
 	}
 	for _, t := range c.Turns {
-		out = append(out, message{"user", t.User})
+		out = append(out, message{Role: "user", Content: t.User})
 		if t.Answer != "" {
-			out = append(out, message{"assistant", t.Answer})
+			out = append(out, message{Role: "assistant", Content: t.Answer})
 		}
 	}
 	return out

@@ -13,7 +13,7 @@ import (
 func init() {
 	register(kind{Kind: schema.Kind{
 		Name: "jsonl", Attrs: fileAttrs("The file, a JSON value a line;"),
-		Doc: `A file of JSON lines: {"messages": […]} as OpenAI's API takes them, {"prompt": "…"} or "…"; with "output_tokens" if its last answer's length is known, and "id".`,
+		Doc: `A file of JSON lines: {"messages": […]} as OpenAI's API takes them, {"prompt": "…"} or "…"; with "output_tokens" if its last answer's length is known, "min_tokens" and "max_tokens" for output = "dataset", and "id".`,
 	}, read: func(v schema.Values, open Opener) (set, error) {
 		return readFile(v, open, format{lines, jsonLine}, false)
 	}, write: func(c *Conversation) (any, error) {
@@ -37,6 +37,8 @@ func jsonLine(raw []byte, line int64) (*script, error) {
 		Text         *string         `json:"text_input"` // as genai-perf and guidellm write it
 		Messages     []said          `json:"messages"`
 		OutputTokens int64           `json:"output_tokens"`
+		MinTokens    int64           `json:"min_tokens"`
+		MaxTokens    int64           `json:"max_tokens"`
 	}
 	if trimmed := bytes.TrimSpace(raw); trimmed[0] == '"' {
 		l.Prompt = new(string)
@@ -46,8 +48,10 @@ func jsonLine(raw []byte, line int64) (*script, error) {
 	} else if err := json.Unmarshal(raw, &l); err != nil {
 		return nil, atLine(err, raw, line)
 	}
-	if l.OutputTokens < 0 || l.OutputTokens > mostTokens {
-		return nil, fmt.Errorf("line %d: output_tokens is %d: it must be from 0 to %d", line, l.OutputTokens, mostTokens)
+	for name, n := range map[string]int64{"output_tokens": l.OutputTokens, "min_tokens": l.MinTokens, "max_tokens": l.MaxTokens} {
+		if n < 0 || n > mostTokens {
+			return nil, fmt.Errorf("line %d: %s is %d: it must be from 0 to %d", line, name, n, mostTokens)
+		}
 	}
 	if l.Prompt == nil {
 		l.Prompt = l.Text
@@ -83,6 +87,9 @@ func jsonLine(raw []byte, line int64) (*script, error) {
 	}
 	if l.OutputTokens > 0 {
 		s.turns[len(s.turns)-1].asked = l.OutputTokens
+	}
+	for i := range s.turns {
+		s.turns[i].least, s.turns[i].most = l.MinTokens, l.MaxTokens
 	}
 	if s.id = idOf(l.ID); s.id == "" {
 		s.id = strconv.FormatInt(line-1, 10)

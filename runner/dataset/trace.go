@@ -13,7 +13,7 @@ import (
 
 func init() {
 	register(kind{Kind: schema.Kind{
-		Name: "trace", Check: checkTrace,
+		Name: "trace", Check: checkTrace, Timed: true,
 		Doc: "Requests of a real service by arrival time and lengths, with made-up text: Mooncake (JSON lines; equal hash_ids are equal text, so that prefix caches hit as they did), BurstGPT and Azure's LLM inference traces (CSV). Requests without output tokens failed there and are left out. It is held in memory, 16 bytes a request and 8 a hash.",
 		Attrs: []schema.Attr{
 			pathAttr("The file; gzip and zstd are unpacked."),

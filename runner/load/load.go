@@ -30,7 +30,8 @@ type Timed interface {
 // Conversation is a dialogue being played.
 type Conversation interface {
 	// Next fills r with the next user turn (identity, body, asked lengths), given what
-	// came of the one before (nil at first). It returns false when the dialogue is over.
+	// came of the one before: nil at first, and for a turn that was not sent, whose answer
+	// is then the dataset's. It returns false when the dialogue is over.
 	Next(prev *record.Record, r *record.Request) (ok bool, err error)
 	// Turns is how many user turns the dialogue has.
 	Turns() int
@@ -64,9 +65,11 @@ type Config struct {
 	Abort         *plan.Abort
 	Seed          uint64
 	Source        Source
+	First         int64 // conversation of the source to begin with
 	Doer          Doer
 	Recorder      Recorder
 	Clock         record.Clock
+	Precise       bool            // wait for the moment to send in the kernel, not on a timer; not in virtual time
 	Live          *Live           // may be nil
 	Stop          <-chan struct{} // closed: send nothing more, drain, return
 	IDPrefix      string          // request ids are IDPrefix + number
@@ -87,9 +90,13 @@ type Live struct {
 // Outcome is what the engine knows beyond the records.
 type Outcome struct {
 	Phases      []PhaseOutcome
+	Next        int64  // conversation of the source that would have come next
 	Exhausted   bool   // the dataset ended before the stop rules did
 	Aborted     string // why the cell's abort rule fired, "" if it did not
 	Interrupted bool   // Stop or the context ended it
+	// Tried are the rungs that a search has measured, in their order; Phases are then those
+	// of all of them.
+	Tried []int `json:",omitempty"`
 }
 
 // PhaseOutcome is when a phase really ran. The window is [Start, End): End is the end of
@@ -99,4 +106,5 @@ type PhaseOutcome struct {
 	Measure    bool
 	Start, End int64 // record.Clock
 	Scheduled  int64 // requests the load model wanted
+	Unstable   bool  `json:",omitempty"` // a limit ended it before its requests were stable
 }
