@@ -89,13 +89,12 @@ func (l *layout) script(i int64) (*script, error) {
 	for t := int64(0); t < messages; t += 2 {
 		var text strings.Builder
 		left := in[t] - l.instruction
-		if t == 0 && l.common > 0 {
-			text.WriteString(l.opening)
-			left -= l.common - 1
+		begin := number + " is a nice number... "
+		if t == 0 {
+			begin = l.opening + begin
 		}
-		nice := number + " is a nice number... "
-		text.WriteString(nice)
-		left -= l.tok.count(nice)
+		text.WriteString(begin)
+		left -= l.tok.count(begin)
 		if prefix := b.prefix[k]; t == 0 && prefix > 0 {
 			if err := l.reaches(base+prefix, i); err != nil {
 				return nil, err

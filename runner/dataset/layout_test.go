@@ -219,13 +219,13 @@ func TestLayout(t *testing.T) {
 	}
 	const please = "Please rewrite the following text and add more content: " // 10 tokens
 	want := [2][2]string{{
-		// 40 − 10 − 5 (common) − 6 (number) = 19 tokens; base 6, prefix 3.
-		span(0, 4)[1:] + ".0 is a nice number... 0, " + span(6, 9) + please + span(9, 28),
+		// 40 − 10 − 9 (common and number) = 21 tokens; base 6, prefix 3.
+		span(0, 4)[1:] + ".0 is a nice number... 0, " + span(6, 9) + please + span(9, 30),
 		// 40 − 10 − 6 = 24 tokens from 9 + 2·40.
 		"0 is a nice number... " + please + span(89, 113),
 	}, {
 		// base 9 + 4 messages
-		span(0, 4)[1:] + ".1 is a nice number... 1, " + span(13, 16) + please + span(16, 35),
+		span(0, 4)[1:] + ".1 is a nice number... 1, " + span(13, 16) + please + span(16, 37),
 		"1 is a nice number... " + please + span(96, 120),
 	}}
 	for i, turns := range want {
