@@ -100,6 +100,10 @@ func TestSyntheticLengths(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		notes := s.(Source).Notes()
+		if want := map[string]int{"counted": 1}[name]; len(notes) != want || want == 1 && !strings.Contains(notes[0], "words, of 3.00 tokens each on average, and their lengths are not exact") {
+			t.Errorf("%s: notes %q", name, notes)
+		}
 		_, r, b := first(t, s, 0)
 		want := map[string]int{"own tokens": 300, "counted": 100}[name]
 		if n := len(splitWords(b.Messages[0].Content)); n != want {

@@ -68,6 +68,8 @@ func newLayout(r *recipe, p play) (*layout, error) {
 	return l, nil
 }
 
+func (l *layout) note() string { return l.tok.note() }
+
 func (l *layout) script(i int64) (*script, error) {
 	n := l.batchSize()
 	if l.current == nil || l.current.number != i/n {

@@ -176,6 +176,8 @@ type oneTurn struct {
 	seed, salt uint64
 }
 
+func (y *oneTurn) note() string { return y.tok.note() }
+
 func (y *oneTurn) script(i int64) (*script, error) {
 	in, out := y.lengths(rand.New(rand.NewPCG(y.seed, uint64(i))))
 	if max(in, out) > mostTokens {

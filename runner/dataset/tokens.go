@@ -60,6 +60,7 @@ type tokens struct {
 	// perPiece is how many tokens a piece is: 1 where the server cut the text, else
 	// what it counted for a text of words.
 	perPiece float64
+	inexact  bool                           // a server is there, and did not cut the text
 	server   func(text string) (int, error) // counts a text's tokens, nil: nobody does
 	known    map[string]int64               // by count
 }
@@ -94,10 +95,22 @@ func newTokens(p play, text string, need int64) (*tokens, error) {
 		return nil, err
 	}
 	t, err := newWords(text, tokensPerWord(p.ctx, p.server, text))
-	if c, ok := p.server.(counter); ok && err == nil {
+	if err != nil {
+		return nil, err
+	}
+	t.inexact = true
+	if c, ok := p.server.(counter); ok {
 		t.server = func(s string) (int, error) { return c.Count(p.ctx, s) }
 	}
-	return t, err
+	return t, nil
+}
+
+// note says that lengths are not exact.
+func (t *tokens) note() string {
+	if !t.inexact {
+		return ""
+	}
+	return fmt.Sprintf("the server does not tell the tokens of a text: prompts are made of words, of %.2f tokens each on average, and their lengths are not exact", t.perPiece)
 }
 
 // pieces cuts a text of any length up to end, where there are more than need.

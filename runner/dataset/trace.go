@@ -101,8 +101,8 @@ type traceScripts struct {
 	salt uint64
 }
 
-// note has nothing beyond the trace's.
-func (t *traceScripts) note() string { return "" }
+// note says how exact the lengths are.
+func (t *traceScripts) note() string { return t.tok.note() }
 
 func (t *traceScripts) script(i int64) (*script, error) {
 	if i >= int64(len(t.at)) {
