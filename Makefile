@@ -48,6 +48,7 @@ examples: build
 	$(BIN) apply examples/quickstart.hcl
 	$(BIN) apply examples/ci.hcl
 	$(BIN) apply examples/multi-turn.hcl
+	$(BIN) apply examples/trace.hcl
 	$(BIN) apply examples/single-turn.hcl --var seconds=2 --var concurrency=4
 
 dist:
