@@ -139,13 +139,28 @@ func TestFind(t *testing.T) {
 	if target, err := os.Readlink(filepath.Join(dir, "s", "latest")); err != nil || target != "stopped" {
 		t.Errorf("latest is %q, %v", target, err)
 	}
-	for arg, want := range map[string]string{"": "stopped", "cut": "cut", filepath.Join(dir, "s", "done"): "done"} {
+	for arg, want := range map[string]string{"cu": "cut", "cut": "cut", "s/done": "done", "s/do": "done", "s/latest": "stopped", filepath.Join(dir, "s", "done"): "done"} {
 		if r, err := Find(dir, arg); err != nil || r.ID != want {
 			t.Errorf("Find(%q) is %v, %v; want %s", arg, r, err, want)
 		}
 	}
-	if _, err := Find(dir, "nothing"); err == nil {
-		t.Error("a run that is not there is found")
+	for _, arg := range []string{"nothing", "s/nothing", "s/", "z/cut", "z/latest", "../s", "", "latest"} {
+		if r, err := Find(dir, arg); err == nil {
+			t.Errorf("Find(%q) is %v", arg, r)
+		}
+	}
+	if r, err := Unfinished(dir); err != nil || r.ID != "stopped" {
+		t.Errorf("unfinished: %v, %v", r, err)
+	}
+	if _, err := Create(dir, "s", "cut2"); err != nil {
+		t.Fatal(err)
+	}
+	end(&Run{ID: "cut2", Dir: filepath.Join(dir, "s", "cut2")}, 0)
+	if _, err := Find(dir, "cu"); err == nil || !strings.Contains(err.Error(), "2 runs: s/cut2, s/cut") {
+		t.Errorf("two runs begin with cu: %v", err)
+	}
+	if r, err := Find(dir, "cut"); err != nil || r.ID != "cut" {
+		t.Errorf("a whole id: %v, %v", r, err)
 	}
 }
 
