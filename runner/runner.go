@@ -78,6 +78,7 @@ type run struct {
 	startErr map[string]error   // why a session's server is not there
 	sinkMu   sync.Mutex         // sinks see one call at a time
 	entries  map[string][]result.Entry
+	said     map[string]bool // notes of datasets
 	problems problems
 	seq      int64
 	begun    time.Time
@@ -101,6 +102,7 @@ func Run(cfg Config) *Report {
 		servers:  map[string]*server{},
 		startErr: map[string]error{},
 		entries:  map[string][]result.Entry{},
+		said:     map[string]bool{},
 	}
 	digests := map[string]string{}
 	var order []string

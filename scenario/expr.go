@@ -415,6 +415,9 @@ func (l *loader) thresholds() {
 		}
 	}
 	names := metric.ResultPaths(metrics, slos)
+	if slices.ContainsFunc(l.plan.Cells, func(c plan.Cell) bool { return c.Search != nil }) {
+		names = append(names, metric.SearchValue)
+	}
 	complete := !l.diags.HasErrors() // else cells may be missing
 	for _, b := range l.blocks["threshold"] {
 		if !l.known(b.Body, t, nil) {

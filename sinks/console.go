@@ -52,6 +52,7 @@ func (c *console) End(_ context.Context, r *result.Run) error {
 			differences(&b, g.benchmark, r.Entries)
 		}
 	}
+	searches(&b, r.Entries)
 	doubts(&b, r.Entries)
 	for _, t := range r.Thresholds {
 		state := "met"

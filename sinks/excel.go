@@ -215,6 +215,22 @@ func (x *excel) summary(r *result.Run) error {
 		}
 	}
 	x.comparisons(s, r.Entries)
+	for i := range r.Entries {
+		e := &r.Entries[i]
+		if e.Search == nil {
+			continue
+		}
+		s.add(0)
+		s.add(x.styles.head, searchFound(e))
+		var head []any
+		for _, c := range searchColumns(e.Search) {
+			head = append(head, c)
+		}
+		s.add(x.styles.head, append(head, "pareto")...)
+		for _, step := range byValue(e.Search) {
+			s.add(x.styles.number, append(searchLine(&step), step.Pareto)...)
+		}
+	}
 	if len(r.Thresholds) > 0 {
 		s.add(0)
 		s.add(x.styles.head, "threshold", "cell", "met", "message")

@@ -82,6 +82,9 @@ func paths(p *plan.Plan) []string {
 		}
 	}
 	all := slices.DeleteFunc(metric.ResultPaths(metrics, slos), narrow)
+	if slices.ContainsFunc(p.Cells, func(c plan.Cell) bool { return c.Search != nil }) {
+		all = append(all, metric.SearchValue)
+	}
 	rank := func(path string) int {
 		switch first, _, _ := strings.Cut(path, "."); first {
 		case "requests", "window":

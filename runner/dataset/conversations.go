@@ -14,7 +14,20 @@ func init() {
 	register(kind{Kind: schema.Kind{
 		Name: "conversations", Attrs: fileAttrs("The file;"),
 		Doc: "The input of vLLM's multi-turn benchmark: a JSON list of conversations ({id, messages: [{role, content}]}, user and assistant taking turns), or its generator's file, which says what to make.",
-	}, read: readConversations})
+	}, read: readConversations, writesList: true, write: func(c *Conversation) (any, error) {
+		if c.System != "" {
+			return nil, errors.New("it has a system message, which this format has no place for: use sharegpt or jsonl")
+		}
+		for i, t := range c.Turns {
+			if t.Answer == "" {
+				return nil, fmt.Errorf("turn %d has no answer, whose length this format takes for the length of the server's: use jsonl", i)
+			}
+		}
+		return struct {
+			ID       string    `json:"id"`
+			Messages []message `json:"messages"`
+		}{c.ID, c.messages()}, nil
+	}})
 }
 
 // maxGenerator is the largest generator file in bytes.

@@ -208,3 +208,36 @@ func TestLengths(t *testing.T) {
 		}
 	}
 }
+
+// TestRunsSendTheirOwnTexts: the same scenario again sends prompts of the same lengths
+// that a server's prefix cache does not know, from their first words on.
+func TestRunsSendTheirOwnTexts(t *testing.T) {
+	for _, values := range []schema.Values{
+		{"shape": schema.Plain("U(40,90)/(5,9)")},
+		{"turns": dist.Const(2), "input_tokens": dist.Const(40), "output_tokens": dist.Const(5), "shared_prefix_tokens": dist.Const(60)},
+	} {
+		prompts := map[string]string{}
+		for _, run := range []string{"monday", "tuesday", "monday"} {
+			source, err := start(t, plan.Dataset{Type: "synthetic", Values: values}, Options{Run: run, Tokenizer: words{}}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := source.Open(3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r record.Request
+			if _, err := c.Next(nil, &r); err != nil {
+				t.Fatal(err)
+			}
+			if before, ok := prompts[run]; ok && before != r.Prompt {
+				t.Error("the same run sends another text")
+			}
+			prompts[run] = r.Prompt
+		}
+		a, b := splitWords(prompts["monday"]), splitWords(prompts["tuesday"])
+		if len(a) != len(b) || a[0]+a[1] == b[0]+b[1] {
+			t.Errorf("%d and %d words, which begin %q and %q", len(a), len(b), a[:2], b[:2])
+		}
+	}
+}

@@ -14,8 +14,8 @@ import (
 )
 
 // headBytes is how much text of a file is kept in memory. Cells read what follows again
-// from the file, a conversation at a time.
-const headBytes = 16 << 20
+// from the file, a conversation at a time. A variable for tests.
+var headBytes int64 = 16 << 20
 
 // fileAttrs are the attributes of files of conversations.
 func fileAttrs(doc string) []schema.Attr {
@@ -149,6 +149,9 @@ type fileScripts struct {
 	rest    *reader
 	at      int64 // the next of rest
 }
+
+// note says how lengths were counted.
+func (f *fileScripts) note() string { return f.answers.note }
 
 func (f *fileScripts) script(i int64) (*script, error) {
 	if i < int64(len(f.head)) {

@@ -49,14 +49,14 @@ func TestFiles(t *testing.T) {
 		"sharegpt lines":  {"sharegpt", `{"id":1,"conversations":[{"from":"human","value":"a"},{"from":"chatgpt","value":"b"}]}` + "\n", "1: a>b=1"},
 		"lines":           {"lines", "one\r\n\n two ", "0: one>=0; 2:  two >=0"},
 	} {
-		if got := played(t, c.kind, c.file, nil); got != c.want {
+		if got := playAll(t, c.kind, c.file, nil); got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got, c.want)
 		}
 	}
 }
 
-// played plays a file whose words are tokens and prints its conversations.
-func played(t *testing.T, kind, file string, v schema.Values) string {
+// playAll plays a file whose words are tokens and prints its conversations.
+func playAll(t *testing.T, kind, file string, v schema.Values) string {
 	t.Helper()
 	values := schema.Values{"path": "f"}
 	for k, x := range v {
@@ -140,14 +140,14 @@ func TestBrokenFiles(t *testing.T) {
 		"empty in sharegpt":         {"sharegpt", "[\n\n{\"conversations\":[]}]", "f: conversation 0 (line 3): it is empty: a conversation has at least one message of the user; set skip_invalid = true to leave out such conversations"},
 		"gpt first":                 {"sharegpt", `{"conversations":[{"from":"gpt","value":"a"}]}`, "f: line 1: message 1 is the assistant's, and no user's is before it: a conversation begins with the user"},
 	} {
-		if got := played(t, c.kind, c.file, nil); !strings.Contains(got, c.err) {
+		if got := playAll(t, c.kind, c.file, nil); !strings.Contains(got, c.err) {
 			t.Errorf("%s: %s\nwant an error with\n%s", name, got, c.err)
 		}
 	}
-	if got := played(t, "sharegpt", `[{"conversations":[]},{"id":"b","conversations":[{"from":"gpt","value":"a"}]}, {"id":"c","conversations":[{"from":"human","value":"a"}]}]`, schema.Values{"skip_invalid": true}); got != "c: a>=0" {
+	if got := playAll(t, "sharegpt", `[{"conversations":[]},{"id":"b","conversations":[{"from":"gpt","value":"a"}]}, {"id":"c","conversations":[{"from":"human","value":"a"}]}]`, schema.Values{"skip_invalid": true}); got != "c: a>=0" {
 		t.Errorf("skip_invalid: %s", got)
 	}
-	if got := played(t, "sharegpt", `[{"conversations":[]}]`, schema.Values{"skip_invalid": true}); !strings.Contains(got, "all of its 1 conversations are invalid") {
+	if got := playAll(t, "sharegpt", `[{"conversations":[]}]`, schema.Values{"skip_invalid": true}); !strings.Contains(got, "all of its 1 conversations are invalid") {
 		t.Errorf("skip_invalid with none left: %s", got)
 	}
 	if _, err := read(plan.Dataset{Type: "jsonl", Values: schema.Values{"path": "g"}}, nil); err == nil || !strings.Contains(err.Error(), "no file g") {
@@ -157,7 +157,7 @@ func TestBrokenFiles(t *testing.T) {
 
 func TestBrokenGeneratorFiles(t *testing.T) {
 	const good = `{"filetype":"generate_conversations","num_conversations":3,"prompt_input":{"num_turns":{"distribution":"constant","value":6},"num_tokens":{"distribution":"uniform","min":5,"max":9}},"prompt_output":{"num_tokens":{"distribution":"constant","value":4}}}`
-	if got := played(t, "conversations", good, nil); strings.Count(got, "CONV_ID_") != 3 {
+	if got := playAll(t, "conversations", good, nil); strings.Count(got, "CONV_ID_") != 3 {
 		t.Fatal(got)
 	}
 	for _, c := range []struct{ from, to, err string }{
@@ -185,12 +185,12 @@ func TestBrokenGeneratorFiles(t *testing.T) {
 		{`"distribution":"uniform"`, `"distribution":"lognormal","mean":-5,"sigma":1`, "mean is -5, it must be above 0"},
 		{`"max":9`, `"max":`, "line 1: invalid character"},
 	} {
-		got := played(t, "conversations", strings.Replace(good, c.from, c.to, 1), nil)
+		got := playAll(t, "conversations", strings.Replace(good, c.from, c.to, 1), nil)
 		if !strings.Contains(got, "f: ") && !strings.Contains(got, "no file") && !strings.Contains(got, "conversation 0") || !strings.Contains(got, c.err) {
 			t.Errorf("%s → %s: %s\nwant an error with\n%s", c.from, c.to, got, c.err)
 		}
 	}
-	if got := played(t, "conversations", good, schema.Values{"sample": int64(2)}); !strings.Contains(got, "sample is for a list") {
+	if got := playAll(t, "conversations", good, schema.Values{"sample": int64(2)}); !strings.Contains(got, "sample is for a list") {
 		t.Errorf("sample of a generator's file: %s", got)
 	}
 }
@@ -202,7 +202,7 @@ func TestLimitSampleAndLargeFiles(t *testing.T) {
 	}
 	ids := func(v schema.Values) string {
 		var out []string
-		for _, s := range strings.Split(played(t, "jsonl", b.String(), v), "; ") {
+		for _, s := range strings.Split(playAll(t, "jsonl", b.String(), v), "; ") {
 			out = append(out, strings.TrimSuffix(s, ": p>=0"))
 		}
 		return strings.Join(out, " ")
@@ -236,7 +236,9 @@ func TestLimitSampleAndLargeFiles(t *testing.T) {
 
 // A file that is larger than what is kept is read again as it is played.
 func TestFilesBeyondTheHead(t *testing.T) {
-	const n, each = 22, 1 << 20
+	const n, each = 22, 1 << 10
+	defer func(was int64) { headBytes = was }(headBytes)
+	headBytes = 16 << 10
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, "{\"id\":\"c%d\",\"prompt\":\"%s\",\"output_tokens\":%d}\n", i, strings.Repeat("x", each), i+1)
@@ -275,14 +277,20 @@ func FuzzFiles(f *testing.F) {
 	f.Add(uint8(2), `{"prompt":"a"}`)
 	f.Add(uint8(2), zst(`"a"`))
 	f.Add(uint8(3), "a\nb")
+	f.Add(uint8(4), mooncake)
+	f.Add(uint8(4), burstGPT)
+	f.Add(uint8(4), azure2023)
+	f.Add(uint8(4), gz(azure2024))
 	f.Fuzz(func(t *testing.T, kind uint8, text string) {
 		d := plan.Dataset{Type: kinds[int(kind)%len(kinds)], Values: schema.Values{"path": "f"}}
-		s, err := Read(d, func(path string) (io.ReadCloser, error) {
+		open := func(path string) (io.ReadCloser, error) {
 			if path != "f" {
 				return nil, errors.New("no such file")
 			}
 			return io.NopCloser(strings.NewReader(text)), nil
-		})
+		}
+		_, _ = Detect("f", open)
+		s, err := Read(d, open)
 		if err != nil {
 			return
 		}

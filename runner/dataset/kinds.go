@@ -16,6 +16,9 @@ type kind struct {
 	schema.Kind
 	// read reads and checks what needs no server. Its errors name the file.
 	read func(v schema.Values, open Opener) (set, error)
+	// write makes what a conversation is in such a file; nil: it can't be written.
+	write      func(c *Conversation) (any, error)
+	writesList bool // of JSON, instead of lines
 }
 
 // Opener opens an input file.

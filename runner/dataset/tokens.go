@@ -60,8 +60,8 @@ type tokens struct {
 	// perPiece is how many tokens a piece is: 1 where the server cut the text, else
 	// what it counted for a text of words.
 	perPiece float64
-	pieces   func(text string) ([]string, error) // how the server cuts a text, nil: it does not
-	known    map[string]int64                    // by count
+	server   func(text string) (int, error) // counts a text's tokens, nil: nobody does
+	known    map[string]int64               // by count
 }
 
 // chunkBytes is how much text the server is asked to cut at a time.
@@ -81,14 +81,21 @@ func newTokens(p play, text string) (*tokens, error) {
 	if all, err := pieces(ctx, p.server, text); err == nil {
 		t, err := newPieces(text, all, 1)
 		if err == nil {
-			t.pieces = func(s string) ([]string, error) { return p.server.Pieces(p.ctx, s) }
+			t.server = func(s string) (int, error) {
+				cut, err := p.server.Pieces(p.ctx, s)
+				return len(cut), err
+			}
 		}
 		return t, err
 	}
 	if err := p.ctx.Err(); err != nil {
 		return nil, err
 	}
-	return newWords(text, tokensPerWord(p.ctx, p.server, text))
+	t, err := newWords(text, tokensPerWord(p.ctx, p.server, text))
+	if c, ok := p.server.(counter); ok && err == nil {
+		t.server = func(s string) (int, error) { return c.Count(p.ctx, s) }
+	}
+	return t, err
 }
 
 // pieces cuts a text of any length.
@@ -112,11 +119,18 @@ func pieces(ctx context.Context, server Tokenizer, text string) ([]string, error
 	return all, nil
 }
 
-// tokensPerWord asks twice: the difference is free of what the chat template adds. It is
-// 1 where the server does not say.
+// tokensPerWord asks the server's tokenizer, or else for the lengths of two prompts: their
+// difference is free of what the chat template adds. It is 1 where the server does not say.
 func tokensPerWord(ctx context.Context, server Tokenizer, text string) float64 {
 	words := splitWords(text)
 	few, many := min(50, len(words)), min(600, len(words))
+	if c, ok := server.(counter); ok {
+		ctx, cancel := context.WithTimeout(ctx, countTime)
+		defer cancel()
+		if n, err := c.Count(ctx, strings.Join(words[:many], "")); err == nil && n > 0 {
+			return float64(n) / float64(many)
+		}
+	}
 	a, errA := server.PromptTokens(ctx, strings.Join(words[:few], ""))
 	b, errB := server.PromptTokens(ctx, strings.Join(words[:many], ""))
 	if errA != nil || errB != nil || b <= a || a <= 0 {
@@ -180,9 +194,9 @@ func (t *tokens) count(text string) int64 {
 		return n
 	}
 	n = max(1, int64(math.Round(float64(len(splitWords(text)))*t.perPiece)))
-	if t.pieces != nil {
-		if p, err := t.pieces(text); err == nil {
-			n = int64(len(p))
+	if t.server != nil {
+		if exact, err := t.server(text); err == nil {
+			n = int64(max(1, exact))
 		}
 	}
 	t.known[text] = n

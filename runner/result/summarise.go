@@ -15,6 +15,18 @@ import (
 
 // Summarise makes the entries of a cell, one for each measured phase, from its records.
 func Summarise(c *plan.Cell, s *plan.Server, records []record.Record, out load.Outcome) []Entry {
+	summarise := summarisePhases
+	if c.Search != nil {
+		summarise = summariseSearch
+	}
+	entries := summarise(c, s, records, out)
+	if len(entries) == 0 && out.Interrupted {
+		return SkippedEntries(c, s, "interrupted before anything was measured")
+	}
+	return entries
+}
+
+func summarisePhases(c *plan.Cell, s *plan.Server, records []record.Record, out load.Outcome) []Entry {
 	var entries []Entry
 	for i := range c.Phases {
 		if !c.Phases[i].Measure || i >= len(out.Phases) {
@@ -26,9 +38,6 @@ func Summarise(c *plan.Cell, s *plan.Server, records []record.Record, out load.O
 		e.Marks = marks(&e, w, out)
 		e.Verdict = verdict(&e)
 		entries = append(entries, e)
-	}
-	if len(entries) == 0 && out.Interrupted {
-		return SkippedEntries(c, s, "interrupted before anything was measured")
 	}
 	return entries
 }

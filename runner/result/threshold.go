@@ -73,6 +73,9 @@ func group(t *plan.Threshold, p *plan.Plan, entries []Entry) []repeats {
 }
 
 func meant(t *plan.Threshold, e *Entry) bool {
+	if e.ByRule {
+		return false
+	}
 	for axis, want := range t.Where {
 		got, ok := e.Matrix[axis]
 		switch axis {
@@ -214,6 +217,8 @@ func (e *Entry) Value(path string) *float64 {
 			return e.Goodput[part[1]].RequestsPerS
 		}
 		return e.Goodput[part[1]].Attainment
+	case path == metric.SearchValue && e.Search != nil:
+		return e.Search.Value
 	case len(part) > 1 && part[0] == "turns":
 		return e.Turns.value(part[1:])
 	case len(part) == 2 && part[0] == "window":

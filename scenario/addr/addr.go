@@ -1,5 +1,10 @@
 package addr
 
+import (
+	"math"
+	"strconv"
+)
+
 // Axis is one matrix axis of a cell and the value it has there. Value is the printed
 // form without quotes: "16", "vllm", "a b".
 type Axis struct {
@@ -33,3 +38,13 @@ func Server(name string) string { return "server." + name }
 
 // Dataset is the address of a dataset block: dataset.NAME.
 func Dataset(name string) string { return "dataset." + name }
+
+// Number is the value of an axis as a number, NaN where it is none.
+func (c Cell) Number(axis string) float64 {
+	v, _ := c.Value(axis)
+	n, err := strconv.ParseFloat(v, 64)
+	if err != nil {
+		return math.NaN()
+	}
+	return n
+}

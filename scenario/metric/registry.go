@@ -140,12 +140,15 @@ func ResultPaths(metrics, slos []string) []string {
 	return paths
 }
 
+// SearchValue is the path of what a search has found: only cells with a search have it.
+const SearchValue = "search.value"
+
 // FullPath is a path of ResultPaths for what a scenario may write short: ttft_ms.p99 for
 // metrics.ttft_ms.p99, output_tokens_per_s for throughput.output_tokens_per_s.
 func FullPath(path string) string {
 	first, _, _ := strings.Cut(path, ".")
 	switch first {
-	case "metrics", "throughput", "whole_run", "requests", "goodput", "window", "turns":
+	case "metrics", "throughput", "whole_run", "requests", "goodput", "window", "turns", "search":
 		return path
 	}
 	for _, n := range throughput {

@@ -74,6 +74,17 @@ type Dataset struct {
 	Type    string        `json:"type"`
 	Values  schema.Values `json:"attributes"`
 	Digest  string        `json:"digest"`
+	// Needs is what the largest of its cells sends; Has is what there is, nil where nobody
+	// has counted it.
+	Needs Amount  `json:"needs"`
+	Has   *Amount `json:"has"`
+}
+
+// Amount is a number of conversations and of their user turns (requests); -1 is not
+// known, or endless.
+type Amount struct {
+	Conversations int64 `json:"conversations"`
+	Turns         int64 `json:"turns"`
 }
 
 // Benchmark is how the cells of a benchmark are put in order.
@@ -81,6 +92,16 @@ type Benchmark struct {
 	Name  string `json:"name"`
 	Order string `json:"order"` // "grouped", "interleaved" or "file"
 	Seed  uint64 `json:"seed"`  // of the shuffle and of what is sent
+	// SkipAbove leaves cells out that lie above one whose results are bad enough.
+	SkipAbove *SkipAbove `json:"skip_above,omitempty"`
+}
+
+// SkipAbove is a rule: where a cell meets the condition, those that differ from it by a
+// greater value of the axis alone are skipped.
+type SkipAbove struct {
+	Axis    string          `json:"axis"`
+	Source  string          `json:"when"`
+	Program *metric.Program `json:"program"` // over result paths
 }
 
 // Session is a stretch of cells on one server start: start → cells → stop. Sessions
@@ -116,9 +137,28 @@ type Cell struct {
 	Request       Request       `json:"request"`
 	Record        Record        `json:"record"`
 	Abort         *Abort        `json:"abort,omitempty"`
+	Search        *Search       `json:"search,omitempty"` // Phases are then those of its lowest value
 	Metrics       []Metric      `json:"metrics"`
 	SLOs          []SLO         `json:"slos"`
 	Estimate      Estimate      `json:"estimate"`
+}
+
+// Search looks for the highest value whose phases meet a goal. The values that it may try
+// are known beforehand, so that a run of it is as repeatable as any cell.
+type Search struct {
+	Name     string          `json:"name"`
+	Vary     string          `json:"vary"` // "rate" or "concurrency"
+	Goal     string          `json:"goal"` // the expression's text
+	Program  *metric.Program `json:"program"`
+	MaxSteps int64           `json:"max_steps"`
+	Confirm  int64           `json:"confirm"` // times the found value is measured again
+	Rungs    []Rung          `json:"rungs"`   // by value
+}
+
+// Rung is a value that a search may try, and the phases that it has then.
+type Rung struct {
+	Value  float64 `json:"value"`
+	Phases []Phase `json:"phases"`
 }
 
 // Estimate is what is known of the size beforehand. Requests is -1 where only the run
@@ -150,6 +190,7 @@ type Phase struct {
 	DrainHere     bool          `json:"drain_here"`                // drain at the end of this phase, not only of the last
 	FirstTurnOnly bool          `json:"first_turn_only,omitempty"` // later phases go on with the conversations
 	EarlyStop     bool          `json:"early_stop,omitempty"`      // end when a conversation ends and none replaces it
+	UntilStable   bool          `json:"until_stable,omitempty"`    // end when requests take as long as those before them
 }
 
 // OpenLoop reports whether requests leave when they arrive, not when others end.

@@ -47,6 +47,10 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 			if err := refuse(s.Plan); err != nil {
 				return err
 			}
+			sets := &datasets{}
+			if err := report(env, sets.check(s, 0), s.Files); err != nil {
+				return err
+			}
 			baseline, err := findBaseline(env, f.out, f.baseline, s.Plan)
 			if err != nil {
 				return err
@@ -58,7 +62,7 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 			if err != nil {
 				return exit(exitRun, "%v", err)
 			}
-			return execute(env, s, &datasets{}, st, store.Request{
+			return execute(env, s, sets, st, store.Request{
 				Paths: absolute(args), Vars: settings(f.vars, s.Plan), Only: f.only, Skip: f.skip,
 				Parallelism: f.parallelism, Strict: f.strict, Baseline: baseline,
 			}, f.output, nil)

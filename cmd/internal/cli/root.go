@@ -60,7 +60,7 @@ summaries and raw data.`,
 		"run":     {newApplyCommand(env), newResumeCommand(env), newPlanCommand(env)},
 		"results": {newRunsCommand(env), newShowCommand(env), newExportCommand(env), newCompareCommand(env)},
 		"write":   {newValidateCommand(env), newFmtCommand(env), newGraphCommand(env)},
-		"more":    {newSimCommand(env), newVersionCommand(env)},
+		"more":    {newDatasetCommand(env), newSimCommand(env), newVersionCommand(env)},
 	} {
 		for _, c := range commands {
 			c.GroupID = group
