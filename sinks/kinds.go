@@ -47,6 +47,8 @@ var types = []Type{
 	{schema.Kind{Name: "excel", Doc: "A workbook: summary with engines as columns, a sheet a benchmark, raw data.", Attrs: append([]schema.Attr{pathAttr("report.xlsx")}, compatAttrs...), Check: checkCompat}, newExcel},
 	{schema.Kind{Name: "conversations", Doc: "The finished dialogues with the model's answers, as vLLM's multi-turn benchmark writes them; a file a cell.", Content: true, Attrs: []schema.Attr{pathAttr("conversations.json")}}, newConversations},
 	{schema.Kind{Name: "json", Doc: "All cells as one JSON object, as summary.json.", Attrs: []schema.Attr{pathAttr("results.json")}}, newJSON},
+	{schema.Kind{Name: "junit", Doc: "JUnit's XML for CI: a test case a cell and a threshold.", Attrs: []schema.Attr{pathAttr("junit.xml")}}, newJUnit},
+	{schema.Kind{Name: "markdown", Doc: "A GitHub-flavoured page of what the console shows.", Attrs: []schema.Attr{pathAttr("report.md")}}, newMarkdown},
 	{schema.Kind{Name: "jsonl", Doc: "JSON lines, written as cells end.", Attrs: []schema.Attr{pathAttr("results.jsonl"), rowsAttr}}, newJSONL},
 	{schema.Kind{Name: "csv", Doc: "Comma-separated values.", Attrs: []schema.Attr{pathAttr("results.csv"), rowsAttr}}, newCSV},
 }
