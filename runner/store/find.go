@@ -119,12 +119,20 @@ func readSummary(path string) (*result.Summary, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read a summary: %w", err)
 	}
-	var s result.Summary
-	if err := json.Unmarshal(b, &s); err != nil {
+	s, err := parseSummary(b)
+	if err != nil {
 		return nil, fmt.Errorf("read %s: %w: is it the summary.json of a run?", path, err)
 	}
+	return s, nil
+}
+
+func parseSummary(b []byte) (*result.Summary, error) {
+	var s result.Summary
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, err
+	}
 	if s.Schema != 1 {
-		return nil, fmt.Errorf("read %s: schema %d, this version reads 1: is it the summary.json of a run?", path, s.Schema)
+		return nil, fmt.Errorf("its schema is %d, this version reads 1", s.Schema)
 	}
 	return &s, nil
 }

@@ -12,6 +12,7 @@ import (
 	"sparkrun/runner/journal"
 	"sparkrun/runner/record"
 	"sparkrun/runner/result"
+	"sparkrun/scenario/metric"
 	"sparkrun/scenario/plan"
 )
 
@@ -167,4 +168,28 @@ func TestFind(t *testing.T) {
 func FuzzRows(f *testing.F) {
 	f.Add([]byte(`{"request_id":"a","status":"ok","token_source":"usage","token_events_ns":[1,2]}` + "\n"))
 	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = readRows(bytes.NewReader(b)) })
+}
+
+// FuzzSummary: whatever a file has that is named as one, comparing it does not break.
+func FuzzSummary(f *testing.F) {
+	f.Add([]byte(`{"schema":1,"cells":[{"address":"benchmark.b#1","turns":{},"metrics":{"ttft_ms":null},"goodput":{"all":null}},{"address":"benchmark.b#2","matrix":{"a":"1"},"verdict":"ok","throughput":{"output_tokens_per_s":1}}]}`))
+	gate, err := result.ParseGate("output_tokens_per_s<-5%", metric.ResultPaths(nil, nil))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		s, err := parseSummary(b)
+		if err != nil {
+			return
+		}
+		side := result.Side{Name: s.Run.ID, Entries: s.Cells}
+		result.CompareRuns(side, side)
+		result.Gates([]*result.Gate{gate}, side, side)
+		result.NewSummary(&s.Run, s.Cells, s.Thresholds)
+		for i := range s.Cells {
+			for _, path := range metric.ResultPaths([]string{"mine"}, []string{"fast"}) {
+				s.Cells[i].Value(path)
+			}
+		}
+	})
 }
