@@ -57,6 +57,7 @@ type Config struct {
 	Observe     func(Event)             // called with one event at a time
 	Resume      string                  // the command that goes on with this run
 	Finished    map[string]journal.Line // cells that an earlier try finished, by canonical address
+	KeepServers bool                    // leave the servers running that nothing else needs the place of
 }
 
 // Report is what came of a run.
@@ -70,6 +71,7 @@ type Report struct {
 type run struct {
 	Config
 	info  *result.Run
+	dir   string                // absolute path of the run's folder
 	cells map[string]*plan.Cell // by canonical address
 
 	mu       sync.Mutex
@@ -95,7 +97,7 @@ func Run(cfg Config) *Report {
 	info := cfg.Info
 	info.Plan, info.Dir = cfg.Plan, cfg.Store.Dir
 	r := &run{
-		Config: cfg, info: &info, begun: time.Now(),
+		Config: cfg, info: &info, begun: time.Now(), dir: absolute(cfg.Store.Dir),
 		cells:    map[string]*plan.Cell{},
 		servers:  map[string]*server{},
 		startErr: map[string]error{},
@@ -112,6 +114,7 @@ func Run(cfg Config) *Report {
 	r.log(journal.Line{Type: journal.Run, Version: info.Version, Scenario: info.Scenario, Cells: digests})
 	r.emit(Event{Type: EventRunStarted, Data: &Started{Dir: cfg.Store.Dir, Cells: order}})
 
+	r.sweep()
 	tasks := cfg.Plan.Tasks
 	if err := r.beginSinks(); err != nil {
 		r.problem(err)
@@ -148,7 +151,7 @@ func (r *run) exec(t *plan.Task) error {
 	}
 	switch t.Kind {
 	case plan.TaskCheck:
-		return r.check(ctx, t)
+		return r.checkServer(ctx, t)
 	case plan.TaskDataset:
 		return r.checkDataset(ctx, t)
 	case plan.TaskStart:

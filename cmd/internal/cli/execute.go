@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -55,6 +54,7 @@ func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req 
 		return exit(exitRun, "%v", err)
 	}
 	defer jour.Close()
+	jour.OnAppend = env.OnJournal
 	open := map[string]runner.Sink{}
 	stdout := env.Stdout
 	if out.json {
@@ -145,19 +145,6 @@ func handleSignals(env *Env, control *runner.Control, v view.View, st *store.Run
 		}
 	})
 	return func() { close(done); ended.Wait() }
-}
-
-// leftover names what a run that leaves at once may leave behind.
-func leftover(st *store.Run) string {
-	lines, err := journal.Read(st.JournalPath())
-	if err != nil {
-		return ""
-	}
-	var b strings.Builder
-	for _, l := range journal.Leftover(lines) {
-		fmt.Fprintf(&b, "May still be there: %s %s, pid %d (ends by itself as its standard input closes; else: kill -- -%d)\n", l.Kind, l.Name, l.Pid, l.Pid)
-	}
-	return b.String()
 }
 
 // runLog writes events to logs/sparkrun.jsonl and, with --verbose, to stderr.
