@@ -43,7 +43,7 @@ var symptoms = []struct {
 	{regexp.MustCompile(`(?i)gated repo|GatedRepoError|401 Client Error|Repository Not Found`), "the model can't be read: check its name, and that HF_TOKEN may", false, true},
 	{regexp.MustCompile(`(?i)no space left on device`), "the disk is full", false, true},
 	{regexp.MustCompile(`ModuleNotFoundError|No module named`), "the environment lacks a package", false, false},
-	{regexp.MustCompile(`error: (?:unrecognized arguments|argument |invalid argument|the following arguments)|unknown argument|unrecognized option`), "this version of the engine does not know the flag", false, true},
+	{regexp.MustCompile(`error: (?:unrecognized arguments|argument |invalid argument|the following arguments)|unknown argument|unrecognized option|flag provided but not defined`), "this version of the engine does not know the flag", false, true},
 	{regexp.MustCompile(`^(?:E |error:|Error:|\S*: error:)|error loading model|failed to load model|GGML_ASSERT|GGML_ABORT`), "", false, true},
 	{regexp.MustCompile(`^(?:panic:|fatal error:|terminate called|Segmentation fault|Fatal Python error)`), "", false, true},
 }

@@ -58,6 +58,7 @@ type Config struct {
 	Resume      string                  // the command that goes on with this run
 	Finished    map[string]journal.Line // cells that an earlier try finished, by canonical address
 	KeepServers bool                    // leave the servers running that nothing else needs the place of
+	ServersOnly bool                    // start servers and measure nothing
 }
 
 // Report is what came of a run.
@@ -116,10 +117,13 @@ func Run(cfg Config) *Report {
 
 	r.sweep()
 	tasks := cfg.Plan.Tasks
+	if cfg.ServersOnly {
+		tasks = serverTasks(tasks)
+	}
 	if err := r.beginSinks(); err != nil {
 		r.problem(err)
 		tasks = nil
-	} else {
+	} else if !cfg.ServersOnly {
 		tasks = without(tasks, r.reuse())
 	}
 	walk(cfg.Control.soft, tasks, max(1, cfg.Parallelism), r.task, r.taskEnded)
@@ -175,6 +179,11 @@ func (r *run) taskEnded(t *plan.Task, res TaskResult) {
 	if t.Kind == plan.TaskStart && res.Outcome == Failed {
 		r.mu.Lock()
 		r.startErr[t.Session] = res.Err
+		r.mu.Unlock()
+	}
+	if r.ServersOnly && (t.Kind == plan.TaskStart || t.Kind == plan.TaskCheck) && res.Outcome == Failed {
+		r.mu.Lock()
+		r.problems.run = append(r.problems.run, res.Err.Error())
 		r.mu.Unlock()
 	}
 	if t.Kind != plan.TaskCell || res.Outcome == Succeeded {

@@ -29,7 +29,7 @@ var (
 // ready asks until the server has generated a token, its program ends, it makes no
 // progress, or time is up.
 func (r *run) ready(ctx context.Context, srv *server) (model string, err error) {
-	deadline, stall := readyTimes(srv.plan)
+	deadline, stall := srv.readyTimes()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(deadline, func() { cancel(errNotReady) })

@@ -29,6 +29,7 @@ type server struct {
 	log      logFile
 	before   targets.Memory // of the node, before the launch
 	deaths   int            // cells in a row in which it died
+	adopted  bool           // it was running already, left by an earlier run
 }
 
 // maxDeaths is how many cells in a row a server may die in. The next ones fail at once:
@@ -39,7 +40,7 @@ const maxDeaths = 2
 // the port we were told to use, and that there is memory.
 func (r *run) checkServer(ctx context.Context, t *plan.Task) error {
 	s := r.server(t.Subject)
-	if s.URL != "" {
+	if s.URL != "" || r.adoptable(ctx, s) {
 		return nil
 	}
 	node, err := r.Tools.Node(s.Nodes[0])
@@ -101,7 +102,11 @@ func (r *run) up(ctx context.Context, srv *server) error {
 	s := srv.plan
 	srv.endpoint = targets.Endpoint{URL: s.URL, Model: s.ServedName(), Key: s.APIKey, Headers: s.Headers}
 	if s.URL == "" {
-		if err := r.launch(ctx, srv); err != nil {
+		found, err := r.adopt(ctx, srv)
+		if err == nil && !found {
+			err = r.launch(ctx, srv)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -131,7 +136,7 @@ func (r *run) acquire(ctx context.Context, c *plan.Cell) (*server, error) {
 
 // revive starts a dead server again.
 func (r *run) revive(ctx context.Context, srv *server) error {
-	if srv.plan.URL != "" || (srv.proc != nil && running(srv.proc)) {
+	if srv.plan.URL != "" || srv.adopted || (srv.proc != nil && running(srv.proc)) {
 		return nil
 	}
 	if srv.deaths >= maxDeaths {
@@ -231,11 +236,11 @@ func fileName(address string) string {
 }
 
 // readyTimes are how long a server may take to be ready, and how long without progress.
-func readyTimes(s *plan.Server) (deadline, stall time.Duration) {
-	if s.URL != "" {
+func (srv *server) readyTimes() (deadline, stall time.Duration) {
+	if srv.proc == nil {
 		return attachDeadline, attachDeadline
 	}
-	return s.Ready.Deadline, s.Ready.Stall
+	return srv.plan.Ready.Deadline, srv.plan.Ready.Stall
 }
 
 // attachDeadline is for a server that is said to be running.

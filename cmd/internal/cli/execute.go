@@ -42,8 +42,9 @@ type runFile struct {
 }
 
 // execute runs a plan in its run's folder and shows it. sets are the datasets that have
-// been read already, finished the cells that an earlier try has done.
-func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req store.Request, out outputFlags, finished map[string]journal.Line) error {
+// been read already, finished the cells that an earlier try has done; serversOnly starts
+// the servers and measures nothing.
+func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req store.Request, out outputFlags, finished map[string]journal.Line, serversOnly bool) error {
 	clock := record.NewClock()
 	info := runInfo(env, s, st, clock)
 	if err := st.WriteJSON("run.json", runFile{1, info, req, s.Plan}); err != nil {
@@ -86,6 +87,7 @@ func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req 
 		Plan: s.Plan, Info: info, Store: st, Journal: jour, Clock: clock,
 		Tools: tools(env, sets), Sinks: open, Parallelism: req.Parallelism, Strict: req.Strict,
 		Control: control, Resume: "sparkrun resume " + st.Dir, Finished: finished,
+		KeepServers: req.KeepServers, ServersOnly: serversOnly,
 		Observe: func(e runner.Event) {
 			logs.event(e)
 			v.Event(e)
