@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -391,6 +392,9 @@ func (e *engine) send(d *dialogue, scheduled int64) {
 		e.Doer.Do(ctx, &j.req, &j.rec)
 		e.ended <- j
 	}()
+	// It leaves now: of many at once each waits for its own turn, not for that of all who
+	// come after it, and whoever reads answers need not queue behind them.
+	runtime.Gosched()
 }
 
 // turns is how many user turns of a conversation are played.
