@@ -96,7 +96,7 @@ func BenchmarkRecorder(b *testing.B) {
 	x := &exchange{}
 	x.answer.begin(rec, false)
 	x.take([]byte(good), 1, true, 1)
-	b.SetBytes(int64(len(frame)))
+	b.SetBytes(int64(len(block)))
 	b.ReportAllocs()
 	for b.Loop() {
 		rec.Events = rec.Events[:0]
