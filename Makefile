@@ -6,13 +6,14 @@ LDFLAGS := -s -w $(if $(VERSION),-X sparkrun/cmd/internal/cli.Version=$(VERSION)
 FUZZ   := $(shell grep -rl --include='*_test.go' '^func Fuzz' cmd scenario runner targets sinks | xargs grep -Ho '^func Fuzz[A-Za-z0-9_]*' | sed 's|/[^/]*:func |:|' | sort -u)
 FUZZTIME ?= 60s
 
-.PHONY: build test check fmt vet lint fuzz fuzz-short bench examples dist clean
+.PHONY: build test check fmt vet lint fuzz fuzz-short bench large examples dist clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/sparkrun
 
 test:
 	$(GO) test -race ./...
+	$(GO) test -run '^TestLargeFile$$' ./runner/dataset
 
 check: fmt vet test
 
@@ -39,12 +40,18 @@ bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	BENCH_RATIOS=1 $(GO) test -count=1 -run TestRatios -v ./runner/load/bench
 
+# A ShareGPT file of 1 GB is sampled and played; the process must stay under 200 MB.
+large:
+	LARGE_MB=1024 $(GO) test -count=1 -v -run 'TestLargeFile' ./runner/dataset
+
 # Every example is validated, formatted and planned; those that need no GPU are run.
 examples: build
 	$(BIN) fmt --check examples
 	@set -e; for f in examples/*.hcl; do echo "== plan $$f"; $(BIN) plan $$f >/dev/null; done
 	$(BIN) apply examples/quickstart.hcl
 	$(BIN) apply examples/ci.hcl
+	$(BIN) apply examples/multi-turn.hcl
+	$(BIN) apply examples/single-turn.hcl --var seconds=2 --var concurrency=4
 
 dist:
 	@set -e; for p in linux/amd64 linux/arm64 darwin/arm64; do \

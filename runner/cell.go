@@ -17,6 +17,10 @@ import (
 // cell runs one cell's load and hands its results on. Its error is why it failed; what
 // was measured until then is kept.
 func (r *run) cell(c *plan.Cell) error {
+	if cause := r.skipAbove(c); cause != "" {
+		r.leaveOut(c, cause)
+		return nil
+	}
 	r.mu.Lock()
 	srv := r.servers[c.Session]
 	r.mu.Unlock()
@@ -46,6 +50,7 @@ func (r *run) cell(c *plan.Cell) error {
 	if err != nil {
 		return &Error{MeasureSource, fmt.Errorf("run %s: open %s: %w", c.Name, c.Dataset, err)}
 	}
+	r.notes(c.Dataset, source)
 	rows, err := r.Store.CreateRows(r.info, c)
 	if err != nil {
 		return &Error{MeasureRowsLost, fmt.Errorf("run %s: %w", c.Name, err)}
@@ -54,13 +59,17 @@ func (r *run) cell(c *plan.Cell) error {
 	keep := &recorder{rows: rows}
 	live := &load.Live{}
 	stopProgress := r.progress(c, live)
-	out, err := load.Run(ctx, load.Config{
+	out, err := measure(ctx, c, srv.plan, keep, load.Config{
 		Phases: c.Phases, Conversations: c.Conversations, Request: c.Request,
 		KeepAnswers: c.Record.Content, Abort: c.Abort, Seed: c.Seed,
 		Source: source, Doer: doer, Recorder: keep, Clock: r.Clock, Precise: true, Live: live,
 		Stop: r.Control.soft.Done(), IDPrefix: fmt.Sprintf("%s-%d-", r.info.ID, c.Number),
 		OnPhase: func(i int) {
-			r.emit(Event{Type: EventPhaseStarted, Address: c.Name, Phase: c.Phases[i].Name})
+			e := Event{Type: EventPhaseStarted, Address: c.Name, Phase: c.Phases[i].Name}
+			if c.Search != nil {
+				e.Message = fmt.Sprintf("%s %.4g", c.Search.Vary, keep.value)
+			}
+			r.emit(e)
 		},
 	})
 	stopProgress()
@@ -112,6 +121,9 @@ func (r *run) failure(ctx context.Context, c *plan.Cell, loadErr, rowsErr error,
 		return fail(MeasureAborted, "run %s: %s", c.Name, out.Aborted)
 	}
 	for i := range entries {
+		if entries[i].Requests.Scheduled == 0 {
+			return fail(MeasureNoOK, "run %s: no request was sent in phase %s: those of the phase before took all of its time; make it longer", c.Name, entries[i].Phase)
+		}
 		if entries[i].Requests.OK == 0 {
 			return fail(MeasureNoOK, "run %s: no request of phase %s succeeded%s", c.Name, entries[i].Phase, firstError(&entries[i]))
 		}
@@ -143,6 +155,25 @@ func (r *run) endCell(cell *result.Cell, outcome, cause string) {
 	r.emit(Event{Type: EventCellEnded, Address: c.Name, Outcome: Outcome(outcome), Message: cause, Data: cell.Entries})
 }
 
+// notes says once what there is to say of a dataset: what was left out of it, how lengths
+// were counted.
+func (r *run) notes(dataset string, source load.Source) {
+	n, ok := source.(interface{ Notes() []string })
+	if !ok {
+		return
+	}
+	for _, note := range n.Notes() {
+		message := dataset + ": " + note
+		r.mu.Lock()
+		said := r.said[message]
+		r.said[message] = true
+		r.mu.Unlock()
+		if !said {
+			r.emit(Event{Type: EventLog, Level: "warn", Message: message})
+		}
+	}
+}
+
 func (r *run) dataset(address string) *plan.Dataset {
 	for i := range r.Plan.Datasets {
 		if r.Plan.Datasets[i].Address == address {
@@ -156,9 +187,12 @@ func (r *run) dataset(address string) *plan.Dataset {
 type recorder struct {
 	records []record.Record
 	rows    *store.Rows
+	step    int     // of a search
+	value   float64 // that it tries
 }
 
 func (k *recorder) Record(rec *record.Record) {
+	rec.SearchStep, rec.SearchValue = k.step, k.value
 	k.rows.Write(rec)
 	k.records = append(k.records, *rec)
 }

@@ -4,14 +4,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
 	"sparkrun/scenario/addr"
-	"sparkrun/scenario/dist"
 	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
 )
@@ -58,6 +56,8 @@ type cellMaker struct {
 	inner map[string]*hclsyntax.Block // conversations, request, record, abort, matrix
 	slos  []plan.SLO
 	mets  []plan.Metric
+	// search is the block of that name, nil for none.
+	search *hclsyntax.Block
 }
 
 func (l *loader) benchmark(b *hclsyntax.Block) {
@@ -88,6 +88,12 @@ func (l *loader) benchmark(b *hclsyntax.Block) {
 		if !t.Label {
 			m.inner[in.Type] = in
 		}
+		if in.Type == "search" && m.search != nil {
+			l.errorf(in.DefRange(), "Block given twice", "benchmark %q has another search.", m.name)
+			ok = false
+		} else if in.Type == "search" {
+			m.search = in
+		}
 	}
 	var load []schema.Attr
 	for _, a := range m.typ.Attrs {
@@ -116,7 +122,7 @@ func (l *loader) benchmark(b *hclsyntax.Block) {
 		l.errorf(b.DefRange(), "Too many cells", "%d combinations %d times are more than %d cells.", len(points), repeat, maxCells)
 		return
 	}
-	l.plan.Benchmarks = append(l.plan.Benchmarks, plan.Benchmark{Name: m.name, Order: v.String("order"), Seed: uint64(v.Int("seed"))})
+	l.plan.Benchmarks = append(l.plan.Benchmarks, plan.Benchmark{Name: m.name, Order: v.String("order"), Seed: uint64(v.Int("seed")), SkipAbove: m.skipAbove()})
 	seenCells := map[string]bool{}
 	for r := int64(1); r <= repeat; r++ {
 		for _, p := range points {
@@ -336,10 +342,21 @@ func (m *cellMaker) cell(p point, repeat int) plan.Cell {
 	}
 	v := m.attrs(body, own, w)
 	c.API, c.Stream = v.String("api"), v.Bool("stream")
-	c.Phases = m.phases(w)
+	if m.search == nil {
+		c.Phases = m.phases(w)
+	} else if c.Search = m.searchOf(w); c.Search != nil {
+		c.Phases = c.Search.Rungs[0].Phases
+	}
+	m.checkReplay(&c)
 
 	conv := m.sub("conversations", conversationsAttrs, w)
-	c.Conversations = plan.Conversations{Active: conv.Int("active"), Sampling: conv.String("sampling"), MaxTurns: conv.Int("max_turns"), Answers: conv.String("answers")}
+	c.Conversations = plan.Conversations{
+		Active: conv.Int("active"), Sampling: conv.String("sampling"), MaxTurns: conv.Int("max_turns"), Answers: conv.String("answers"),
+		Start: conv.String("start"), KeepReasoning: conv.Bool("keep_reasoning"), Verify: conv.Bool("verify"),
+	}
+	if c.Conversations.Start == "" {
+		c.Conversations.Start = start(c.Phases)
+	}
 	if b, ok := m.inner["conversations"]; ok && conv.Has("active") {
 		for _, ph := range c.Phases {
 			if ph.Concurrency != nil && float64(c.Conversations.Active) < max(ph.Concurrency.From, ph.Concurrency.To) {
@@ -349,12 +366,42 @@ func (m *cellMaker) cell(p point, repeat int) plan.Cell {
 	}
 	c.Request = m.request(w, c.Server)
 	rec := m.sub("record", recordAttrs, w)
-	c.Record = plan.Record{Events: rec.Bool("events"), Content: rec.Bool("content")}
+	c.Record = plan.Record{Events: rec.Bool("events"), Content: rec.Bool("content") || m.contentWanted()}
 	if _, ok := m.inner["abort"]; ok {
 		a := m.sub("abort", abortAttrs, w)
 		c.Abort = &plan.Abort{ErrorRate: a.Float("error_rate"), OfLast: a.Int("of_last")}
 	}
 	return c
+}
+
+// checkReplay reports a phase that replays a dataset without times.
+func (m *cellMaker) checkReplay(c *plan.Cell) {
+	replays := slices.ContainsFunc(c.Phases, func(p plan.Phase) bool { return p.Replay })
+	for i := range m.plan.Datasets {
+		d := &m.plan.Datasets[i]
+		timed := slices.ContainsFunc(m.Registry.Datasets, func(k schema.Kind) bool { return k.Name == d.Type && k.Timed })
+		if replays && d.Address == c.Dataset && !timed {
+			m.errorf(m.block.Body.Attributes["dataset"].Expr.Range(), "Dataset without times", "%s is of type %q, whose conversations have no times that a phase could replay: use a trace, or concurrency or rate instead of replay.", d.Address, d.Type)
+		}
+	}
+}
+
+// contentWanted reports whether a sink needs the texts.
+func (m *cellMaker) contentWanted() bool {
+	return slices.ContainsFunc(m.plan.Sinks, func(s plan.Sink) bool {
+		return slices.ContainsFunc(m.Registry.Sinks, func(k schema.Kind) bool { return k.Name == s.Type && k.Content })
+	})
+}
+
+// start is where conversations begin if the scenario does not say: in the midst where a
+// stretch of time is measured, which is to show the steady state.
+func start(phases []plan.Phase) string {
+	for i := range phases {
+		if phases[i].Measure && phases[i].Duration > 0 {
+			return "staggered"
+		}
+	}
+	return "first_turn"
 }
 
 // sub decodes a block inside the benchmark, or its defaults where it is not there.
@@ -388,7 +435,7 @@ func (m *cellMaker) reference(a *hclsyntax.Attribute, block string, w where) str
 
 func (m *cellMaker) request(w where, server string) plan.Request {
 	v := m.sub("request", requestAttrs, w)
-	r := plan.Request{Timeout: v.Duration("timeout"), IdleTimeout: v.Duration("idle_timeout"), Stop: v.Strings("stop"), Output: v.String("output"), MaxField: v.String("max_tokens_field")}
+	r := plan.Request{Timeout: v.Duration("timeout"), IdleTimeout: v.Duration("idle_timeout"), Retries: v.Int("retries"), Stop: v.Strings("stop"), Output: v.String("output"), MaxField: v.String("max_tokens_field")}
 	if v.Has("temperature") {
 		f := v.Float("temperature")
 		r.Temperature = &f
@@ -472,81 +519,6 @@ func (m *cellMaker) phases(w where) []plan.Phase {
 		m.errorf(m.block.DefRange(), "Nothing is measured", "No phase of benchmark %q has measure = true, which is the default for all but warmup, ramp and cooldown.", m.name)
 	}
 	return out
-}
-
-func (m *cellMaker) phase(b *hclsyntax.Block, w where) plan.Phase {
-	before := len(m.diags)
-	m.known(b.Body, BlockType{Name: "phase", Attrs: phaseAttrs}, nil)
-	v := m.attrs(b.Body, phaseAttrs, w)
-	name := b.Labels[0]
-	p := plan.Phase{
-		Name: name, Measure: !slices.Contains([]string{"warmup", "ramp", "cooldown"}, name),
-		Duration: v.Duration("duration"), Requests: v.Int("requests"), Conversations: v.Int("conversations"), MinRequests: v.Int("min_requests"), MaxDuration: v.Duration("max_duration"),
-		Arrival: v.String("arrival"), MaxInFlight: v.Int("max_concurrency"), RateOf: v.String("rate_of"), ThinkTime: v.Dist("think_time"),
-		Drain: 30 * time.Second, DrainHere: v.Has("drain"),
-	}
-	if v.Has("drain") {
-		p.Drain = v.Duration("drain")
-	}
-	if v.Has("measure") {
-		p.Measure = v.Bool("measure")
-	}
-	for attr, into := range map[string]**plan.Curve{"concurrency": &p.Concurrency, "rate": &p.Rate} {
-		if c, ok := v[attr].([2]float64); ok {
-			*into = &plan.Curve{From: c[0], To: c[1]}
-		}
-	}
-	if len(m.diags) > before {
-		return p
-	}
-	at := func(attr string) hcl.Range {
-		if a, ok := b.Body.Attributes[attr]; ok {
-			return a.Expr.Range()
-		}
-		return b.DefRange()
-	}
-	switch {
-	case p.Duration == 0 && p.Requests == 0 && p.Conversations == 0:
-		m.errorf(b.DefRange(), "Phase without an end", "Set duration, requests or conversations; the first reached ends the phase.")
-	case p.Concurrency == nil && p.Rate == nil:
-		m.errorf(b.DefRange(), "Phase without load", "Set concurrency (requests in flight) or rate (arrivals a second).")
-	case p.Concurrency != nil && p.Rate != nil:
-		m.errorf(at("rate"), "Two kinds of load", "concurrency and rate are both set: keep one; the limit of an open loop is max_concurrency.")
-	case p.Concurrency != nil && (min(p.Concurrency.From, p.Concurrency.To) < 1):
-		m.errorf(at("concurrency"), "Wrong value", "concurrency must be at least 1.")
-	case p.Rate != nil && (min(p.Rate.From, p.Rate.To) < 0 || max(p.Rate.From, p.Rate.To) == 0):
-		m.errorf(at("rate"), "Wrong value", "rate must be above 0.")
-	case p.MinRequests > 0 && p.Duration == 0:
-		m.errorf(at("min_requests"), "Attribute without a meaning", "min_requests goes on past duration, and there is no duration.")
-	case p.MaxDuration > 0 && p.Duration > p.MaxDuration:
-		m.errorf(at("max_duration"), "Wrong value", "max_duration is below duration.")
-	}
-	if c := p.Concurrency; c != nil && c.From == c.To && c.From != float64(int64(c.From)) {
-		m.errorf(at("concurrency"), "Wrong value", "concurrency is %v: it must be a whole number.", c.From)
-	}
-	for attr, c := range map[string]*plan.Curve{"concurrency": p.Concurrency, "rate": p.Rate} {
-		if c != nil && c.From != c.To && p.Duration == 0 && p.MaxDuration == 0 {
-			m.errorf(at(attr), "Ramp without a length", "A ramp goes over the phase's duration: set duration or max_duration.")
-		}
-	}
-	if p.Rate == nil {
-		for _, attr := range []string{"arrival", "max_concurrency", "rate_of"} {
-			if _, ok := b.Body.Attributes[attr]; ok {
-				m.errorf(at(attr), "Attribute without a meaning", "%s is for an open loop: set rate instead of concurrency.", attr)
-			}
-		}
-		return p
-	}
-	if p.Arrival == "" {
-		p.Arrival = "poisson"
-	}
-	if p.RateOf == "" {
-		p.RateOf = "requests"
-	}
-	if p.ThinkTime.Kind != "" && p.ThinkTime.Kind != dist.Constant && p.RateOf == "requests" {
-		m.errorf(at("think_time"), "Attribute without a meaning", "In an open loop of requests arrivals do not wait for anybody to think.")
-	}
-	return p
 }
 
 // choose applies --only and --skip.

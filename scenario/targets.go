@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -265,12 +266,10 @@ func (l *loader) datasets() {
 				paths = []string{v.String(a.Name)}
 			}
 			for _, p := range paths {
-				content, err := l.ReadFile(p)
-				if err != nil {
+				if err := l.copy(sum, p); err != nil {
 					l.errorf(b.Body.Attributes[a.Name].Expr.Range(), "File that can't be read", "%s.", err)
 					continue
 				}
-				sum.Write(content)
 				d.Digest = hex.EncodeToString(sum.Sum(nil))
 			}
 		}
@@ -279,6 +278,24 @@ func (l *loader) datasets() {
 			l.problems(b, kind, v)
 		}
 	}
+}
+
+// copy writes an input file to out, without holding it in memory where Open is there.
+func (l *loader) copy(out io.Writer, path string) error {
+	if l.Open == nil {
+		content, err := l.ReadFile(path)
+		if err == nil {
+			_, err = out.Write(content)
+		}
+		return err
+	}
+	f, err := l.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(out, f)
+	return err
 }
 
 // defaultSinks are there where the scenario names none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +35,13 @@ type excel struct {
 }
 
 func newExcel(s plan.Sink, dir string, _ Env) (Sink, error) {
+	switch s.Values.String("compat") {
+	case compatSeed: // the files' names are that tool's own
+		shares, err := warmups(s)
+		return &seedExcel{dir: filepath.Dir(pathOf(s, dir)), warmups: shares}, err
+	case compatGenAI:
+		return &genaiExcel{path: pathOf(s, dir)}, nil
+	}
 	return &excel{path: pathOf(s, dir)}, nil
 }
 
@@ -186,13 +194,16 @@ func (x *excel) summary(r *result.Run) error {
 			for _, row := range g.rows {
 				line := []any{name, row}
 				for _, c := range g.columns {
-					if v, n := g.value(row, c, path); n > 0 {
-						line = append(line, v)
+					if v, ok := g.value(row, c, path); ok {
+						line = append(line, v.Median)
 					} else {
 						line = append(line, string(g.verdict(row, c)))
 					}
 				}
 				s.add(x.styles.number, line...)
+				if extents, several := g.extents(row, path); several {
+					s.add(x.styles.note, append([]any{name + " of the repeats", row}, extents...)...)
+				}
 			}
 		}
 		for _, row := range g.rows {
@@ -201,6 +212,23 @@ func (x *excel) summary(r *result.Run) error {
 				line = append(line, string(g.verdict(row, c)))
 			}
 			s.add(0, line...)
+		}
+	}
+	x.comparisons(s, r.Entries)
+	for i := range r.Entries {
+		e := &r.Entries[i]
+		if e.Search == nil {
+			continue
+		}
+		s.add(0)
+		s.add(x.styles.head, searchFound(e))
+		var head []any
+		for _, c := range searchColumns(e.Search) {
+			head = append(head, c)
+		}
+		s.add(x.styles.head, append(head, "pareto")...)
+		for _, step := range byValue(e.Search) {
+			s.add(x.styles.number, append(searchLine(&step), step.Pareto)...)
 		}
 	}
 	if len(r.Thresholds) > 0 {
@@ -217,6 +245,29 @@ func (x *excel) summary(r *result.Run) error {
 		s.err = x.file.SetColWidth(sheetSummary, "C", "Z", 16)
 	}
 	return s.err
+}
+
+// comparisons is a line for each pair of servers and number that was compared.
+func (x *excel) comparisons(s *sheet, entries []result.Entry) {
+	pairs := result.CompareServers(entries)
+	if len(pairs) == 0 {
+		return
+	}
+	s.add(0)
+	s.add(x.styles.head, "compared", "cell", "base", "other", "base median", "other median", "change", "p", "different", "note")
+	for _, c := range pairs {
+		for _, path := range append([]string{result.Deciding}, result.Compared...) {
+			d, ok := c.Numbers[path]
+			if !ok {
+				continue
+			}
+			line := []any{path, cellOf(&c), c.Base, c.Other, number(d.Base), number(d.Other), number(d.Change), number(d.P), nil, c.Note}
+			if d.Different != nil {
+				line[8] = *d.Different
+			}
+			s.add(0, line...)
+		}
+	}
 }
 
 func (x *excel) goodput() []string {

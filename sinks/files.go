@@ -45,6 +45,19 @@ func writable(path string) error {
 	return f.Close()
 }
 
+// writableDir proves that files can be made in a folder.
+func writableDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".sparkrun-*")
+	if err != nil {
+		return err
+	}
+	f.Close()
+	return os.Remove(f.Name())
+}
+
 // replace writes a file as a whole or not at all.
 func replace(path string, write func(w io.Writer) error) error {
 	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))

@@ -95,59 +95,72 @@ func natural(a, b string) bool {
 	return len(a) < len(b)
 }
 
-// value is the median of a number over the repeats of a place, and how many repeats
-// have it.
-func (g *grid) value(row, col, path string) (v float64, n int) {
-	var all []float64
-	for _, e := range g.places[[2]string{row, col}] {
-		if f := e.Value(path); f != nil {
-			all = append(all, *f)
+// value is a number over the repeats of a place, false where none has it.
+func (g *grid) value(row, col, path string) (result.Spread, bool) {
+	return result.SpreadOf(g.places[[2]string{row, col}], path)
+}
+
+// has reports whether a place of the grid has a number.
+func (g *grid) has(path string) bool {
+	for _, entries := range g.places {
+		if _, ok := result.SpreadOf(entries, path); ok {
+			return true
 		}
 	}
-	if len(all) == 0 {
-		return 0, 0
-	}
-	slices.Sort(all)
-	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2, len(all)
+	return false
 }
 
 // verdict is the worst of the repeats of a place, "" where there is none.
 func (g *grid) verdict(row, col string) result.Verdict {
-	order := []result.Verdict{result.Failed, result.Invalid, result.Skipped, result.Suspect, result.OK}
-	worst := len(order)
-	for _, e := range g.places[[2]string{row, col}] {
-		if i := slices.Index(order, e.Verdict); i >= 0 && i < worst {
-			worst = i
-		}
+	if at := g.places[[2]string{row, col}]; len(at) > 0 {
+		return result.Worst(at)
 	}
-	if worst == len(order) {
-		return ""
-	}
-	return order[worst]
+	return ""
 }
 
-// text is a number as the grid shows it: three significant digits, with the verdict
-// where it is not ok.
+// text is a number as the grid shows it: the median with three significant digits, the
+// range of the repeats where there are several, a sign where the verdict is not ok.
 func (g *grid) text(row, col, path string) string {
-	v, n := g.value(row, col, path)
+	v, ok := g.value(row, col, path)
 	verdict := g.verdict(row, col)
 	switch {
-	case n == 0 && verdict == "":
+	case !ok && verdict == "":
 		return ""
-	case n == 0 && verdict != result.OK && verdict != result.Suspect:
+	case !ok && verdict != result.OK && verdict != result.Suspect:
 		return string(verdict)
-	case n == 0:
+	case !ok:
 		return "–"
 	}
-	s := short(v)
+	s := short(v.Median)
 	switch verdict {
 	case result.Suspect:
 		s += "*"
 	case result.Invalid, result.Failed:
 		s += "!"
 	}
+	if v.N > 1 {
+		s += " (" + extent(v) + ")"
+	}
 	return s
 }
+
+// extents are the ranges of a row's repeats, false where no place of it has several.
+func (g *grid) extents(row, path string) (texts []any, several bool) {
+	for _, col := range g.columns {
+		text := ""
+		if v, ok := g.value(row, col, path); ok && v.N > 1 {
+			several, text = true, extent(v)
+			if v.Low != nil {
+				text += fmt.Sprintf(", median within %s–%s (95 %%)", short(*v.Low), short(*v.High))
+			}
+		}
+		texts = append(texts, text)
+	}
+	return texts, several
+}
+
+// extent is the range of the repeats, "64.9–66.3".
+func extent(v result.Spread) string { return short(v.Min) + "–" + short(v.Max) }
 
 func short(v float64) string {
 	switch {

@@ -69,6 +69,74 @@ func sample() (*result.Run, []*result.Cell) {
 	return run, cells
 }
 
+// repeated is a run of two engines under 4 users and one under 16, five repeats each, in
+// one start of vllm and five of sglang.
+func repeated() *result.Run {
+	p := &plan.Plan{Scenario: "repeated", Benchmarks: []plan.Benchmark{{Name: "chat"}}}
+	run := &result.Run{ID: "two", Scenario: "repeated", Plan: p}
+	for _, c := range []struct {
+		server, users string
+		rate          float64
+	}{{"vllm", "4", 100}, {"sglang", "4", 110}, {"vllm", "16", 300}} {
+		for i := range 6 {
+			rate := c.rate * (1 + 0.002*float64((i*5)%6))
+			ttft, tpot, whole := 5000/rate, 1000/rate, 1.0
+			session := "server." + c.server
+			if c.server == "sglang" {
+				session += fmt.Sprintf("~%d", i+1)
+			}
+			run.Entries = append(run.Entries, result.Entry{
+				Address: fmt.Sprintf("benchmark.chat[server=%s,users=%s]#%d", c.server, c.users, i+1), Benchmark: "chat", Server: "server." + c.server,
+				Axes: []string{"server", "users"}, Matrix: map[string]string{"server": c.server, "users": c.users}, Repeat: i + 1, Session: session, Phase: "steady", Verdict: result.OK,
+				Requests: result.Requests{Scheduled: 50, OK: 50, SuccessRate: &whole}, Throughput: map[string]*float64{"output_tokens_per_s": &rate},
+				Metrics: map[string]*result.Stats{"ttft_ms": {P50: &ttft}, "tpot_ms": {P50: &tpot}},
+			})
+		}
+	}
+	return run
+}
+
+// TestRepeats: medians with their range, and which servers differ.
+func TestRepeats(t *testing.T) {
+	run := repeated()
+	var out bytes.Buffer
+	c := &console{w: &out}
+	if err := c.End(context.Background(), run); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "repeats.golden", out.String())
+	dir := t.TempDir()
+	x := &excel{path: filepath.Join(dir, "r.xlsx")}
+	if err := x.Begin(context.Background(), run); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.End(context.Background(), run); err != nil {
+		t.Fatal(err)
+	}
+	f, err := excelize.OpenFile(x.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := f.GetRows("Summary")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for _, r := range rows {
+		text.WriteString(strings.Join(r, "|") + "\n")
+	}
+	for _, want := range []string{
+		"output_tokens_per_s|users=4|100.50|110.55\n",
+		"output_tokens_per_s of the repeats|users=4|100–101, median within 100–101 (95 %)|110–111, median within 110–111 (95 %)\n",
+		"output_tokens_per_s|users=4, steady|server.vllm|server.sglang|100.5|110.55|0.09",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no line %q in\n%s", want, text.String())
+		}
+	}
+}
+
 // play sends the sample through a sink and returns its folder and standard output.
 func play(t *testing.T, kind string, values schema.Values) (dir, stdout string) {
 	t.Helper()

@@ -3,18 +3,18 @@ package dataset
 import (
 	"context"
 	"fmt"
-	"io"
+	"hash/fnv"
+	"time"
 
 	"sparkrun/runner/load"
 	"sparkrun/scenario/plan"
-	"sparkrun/scenario/schema"
 )
 
 // Options are what a dataset needs of the cell that plays it.
 type Options struct {
 	Cell   *plan.Cell
 	Model  string
-	Open   func(path string) (io.ReadCloser, error)
+	Run    string                               // the run's id
 	Forced func(least, most int) map[string]any // the framework's fields for an exact length; may be nil
 	// Tokenizer asks the server about tokens; nil counts words instead.
 	Tokenizer Tokenizer
@@ -37,11 +37,13 @@ type script struct {
 	turns  []turn
 }
 
-// turn is one user turn. asked is how many tokens its answer should have, 0: not known.
+// turn is one user turn. asked is how many tokens its answer should have, least and most
+// are the limits that the dataset's row sets itself; 0: not known.
 type turn struct {
-	user   string
-	answer string
-	asked  int64
+	user        string
+	answer      string
+	asked       int64
+	least, most int64
 }
 
 // scripts are the conversations of a dataset.
@@ -50,141 +52,126 @@ type scripts interface {
 	script(i int64) (*script, error)
 }
 
-// Open opens a dataset for a cell. Errors name the file and line.
-func Open(ctx context.Context, d plan.Dataset, o Options) (load.Source, error) {
-	tok, err := newTokens(ctx, o.Tokenizer, d, o.Open)
+// Set is a dataset that has been read and checked, ready to be played by many cells.
+type Set struct {
+	dataset plan.Dataset
+	set     set
+}
+
+// Read reads a dataset, as far as no server is needed for it, and checks it. Errors name
+// the file and line.
+func Read(d plan.Dataset, open Opener) (*Set, error) {
+	k, err := kindOf(d.Type)
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(d, o, tok)
+	s, err := k.read(d.Values, open)
 	if err != nil {
 		return nil, err
 	}
-	return &source{scripts: s, bodies: newBodies(o)}, nil
+	return &Set{d, s}, nil
 }
 
-// Check reads what can be read of a dataset without a server.
-func Check(d plan.Dataset, openFile func(path string) (io.ReadCloser, error)) error {
-	tok, err := newTokens(context.Background(), nil, d, openFile)
+// Source makes a cell's requests. Notes are what should be said of them, in sentences.
+type Source interface {
+	load.Source
+	Notes() []string
+}
+
+// Open makes the source of a cell's requests: a load.Timed where the dataset is a trace.
+func (s *Set) Open(ctx context.Context, o Options) (Source, error) {
+	all, err := s.play(play{ctx: ctx, seed: s.seed(o.Cell.Seed), salt: o.salt(), model: o.Model, server: o.Tokenizer})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = open(d, Options{Cell: &plan.Cell{}, Open: openFile}, tok)
-	return err
+	out := &played{source: source{scripts: all, bodies: newBodies(o)}, notes: append(s.Notes(), notesOf(all)...)}
+	if t, ok := s.set.(*trace); ok {
+		return &timed{out, t, s.dataset.Values.String("when_exhausted") == "repeat"}, nil
+	}
+	return out, nil
 }
 
-func open(d plan.Dataset, o Options, tok *tokens) (scripts, error) {
-	seed := o.Cell.Seed
-	if d.Values.Has("seed") {
-		seed = uint64(d.Values.Int("seed"))
-	}
-	var (
-		s     scripts
-		count int64 // how many it has, 0: endless
-	)
-	switch d.Type {
-	case "synthetic":
-		set, err := syntheticSet(d.Values)
-		if err != nil {
-			return nil, err
-		}
-		s, err = newSynthetic(set, tok, seed, o.Cell.Seed)
-		if err != nil {
-			return nil, err
-		}
-		count = d.Values.Int("conversations")
-	case "jsonl", "conversations":
-		path := d.Values.String("path")
-		f, err := o.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		var list fileScripts
-		if d.Type == "jsonl" {
-			list, err = readJSONL(f)
-		} else {
-			var generated *set
-			if list, generated, err = readConversations(f, path, o.Open); generated != nil && err == nil {
-				if s, err = newSynthetic(*generated, tok.with(generated.text), seed, o.Cell.Seed); err != nil {
-					return nil, fmt.Errorf("%s: %w", path, err)
-				}
-				count = generated.conversations
-				break
-			}
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		list.count(tok)
-		s, count = list, int64(len(list))
-	default:
-		return nil, fmt.Errorf("dataset type %q is unknown", d.Type)
-	}
-	switch when := d.Values.String("when_exhausted"); {
-	case when == "repeat" && count > 0:
-		s = repeating{s, count}
-	case when == "stop" && count > 0:
-		s = ending{s, count}
-	}
-	return s, nil
+// salt makes the texts of a cell those of its run alone: a server that has seen the same
+// scenario before would else answer from its prefix cache. What is drawn stays the same.
+func (o *Options) salt() uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s", o.Cell.Seed, o.Run)
+	return h.Sum64()
 }
 
-// repeating begins again after the last conversation.
-type repeating struct {
-	scripts
-	count int64
-}
+// Notes are what should be said of the dataset, in sentences: what was left out of it.
+func (s *Set) Notes() []string { return notesOf(s.set) }
 
-func (r repeating) script(i int64) (*script, error) { return r.scripts.script(i % r.count) }
+// noter is a set, or its scripts, of which something is to be said; "" is nothing.
+type noter interface{ note() string }
 
-// ending has no more than count conversations.
-type ending struct {
-	scripts
-	count int64
-}
-
-func (e ending) script(i int64) (*script, error) {
-	if i >= e.count {
-		return nil, load.ErrExhausted
-	}
-	return e.scripts.script(i)
-}
-
-// Kinds are the dataset types.
-func Kinds() []schema.Kind {
-	seed := schema.Attr{Name: "seed", Type: schema.Int, DefaultDoc: "the benchmark's seed and the repeat", Doc: "Seed of what is drawn."}
-	when := func(def string, values ...string) schema.Attr {
-		return schema.Attr{Name: "when_exhausted", Type: schema.String, Default: schema.Plain(def), Values: values, Doc: "What follows the last conversation: the cell stops, or it begins again, or new ones are made."}
-	}
-	return []schema.Kind{
-		{Name: "synthetic", Doc: "Prompts of given lengths, made from a text.", Check: checkSynthetic, Attrs: []schema.Attr{
-			{Name: "shape", Type: schema.String, DefaultDoc: "none", Doc: `Short for lengths of one turn: "D(2048,128)" fixed, "N(480,240)/(300,150)" normal mean and deviation, "U(50,250)/(50,450)" uniform.`},
-			{Name: "turns", Type: schema.Dist, DefaultDoc: "1", Doc: "User turns of a conversation."},
-			{Name: "input_tokens", Type: schema.Dist, DefaultDoc: "none; this or shape", Doc: "Tokens of a user turn."},
-			{Name: "output_tokens", Type: schema.Dist, DefaultDoc: "none; this or shape", Doc: "Tokens of an answer."},
-			{Name: "prefix_tokens", Type: schema.Dist, DefaultDoc: "0", Doc: "Tokens before the first turn, different in each conversation."},
-			{Name: "shared_prefix_tokens", Type: schema.Int, DefaultDoc: "0", Doc: "Tokens before those, the same in all conversations."},
-			{Name: "text", Type: schema.String, DefaultDoc: "Newton's Opticks, embedded", Doc: "The text that prompts are cut from."},
-			{Name: "text_files", Type: schema.PathList, DefaultDoc: "Newton's Opticks, embedded", Doc: "Files of such text."},
-			{Name: "conversations", Type: schema.Int, DefaultDoc: "endless", Doc: "Conversations in the set."},
-			seed,
-			when("generate", "generate", "stop", "repeat"),
-		}},
-		{Name: "jsonl", Doc: `A file of JSON lines: {"prompt": …} or {"messages": […]}, with "output_tokens" if its answer's length is known.`, Attrs: []schema.Attr{
-			{Name: "path", Type: schema.Path, Required: true, DefaultDoc: "none", Doc: "The file."}, seed,
-			when("stop", "stop", "repeat"),
-		}},
-		{Name: "conversations", Doc: "A JSON list of conversations with their messages, or a generator's file (vLLM's multi-turn benchmark).", Attrs: []schema.Attr{
-			{Name: "path", Type: schema.Path, Required: true, DefaultDoc: "none", Doc: "The file."}, seed,
-			when("stop", "stop", "repeat"),
-		}},
-	}
-}
-
-func checkSynthetic(v schema.Values) []schema.Problem {
-	if _, err := syntheticSet(v); err != nil {
-		return []schema.Problem{{Attr: map[bool]string{true: "shape"}[v.Has("shape")], Summary: "Wrong lengths of a synthetic dataset", Detail: err.Error() + "."}}
+func notesOf(v any) []string {
+	if n, ok := v.(noter); ok && n.note() != "" {
+		return []string{n.note()}
 	}
 	return nil
+}
+
+type played struct {
+	source
+	notes []string
+}
+
+func (p *played) Notes() []string { return p.notes }
+
+// timed is the source of a trace.
+type timed struct {
+	*played
+	trace *trace
+	again bool
+}
+
+func (t *timed) Arrival(i int64) (time.Duration, bool) { return t.trace.arrival(i, t.again) }
+
+// Size is how much there is for a cell of the seed.
+func (s *Set) Size(cellSeed uint64) Size { return s.set.size(s.seed(cellSeed)) }
+
+func (s *Set) seed(cellSeed uint64) uint64 {
+	if s.dataset.Values.Has("seed") {
+		return uint64(s.dataset.Values.Int("seed"))
+	}
+	return cellSeed
+}
+
+// play ends or repeats the set's conversations as the dataset wants it.
+func (s *Set) play(p play) (scripts, error) {
+	all, err := s.set.play(p)
+	if err != nil {
+		return nil, err
+	}
+	if n := s.set.size(p.seed).Conversations; n > 0 {
+		switch s.dataset.Values.String("when_exhausted") {
+		case "repeat":
+			return &counted{all, n, true}, nil
+		case "stop":
+			return &counted{all, n, false}, nil
+		}
+	}
+	return all, nil
+}
+
+// counted has count conversations, and begins again after them or ends.
+type counted struct {
+	scripts
+	count int64
+	again bool
+}
+
+func (c *counted) script(i int64) (*script, error) {
+	if i >= c.count && !c.again {
+		return nil, load.ErrExhausted
+	}
+	return c.scripts.script(i % c.count)
+}
+
+func (c *counted) note() string {
+	for _, n := range notesOf(c.scripts) {
+		return n
+	}
+	return ""
 }

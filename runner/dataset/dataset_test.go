@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"strings"
 	"testing"
 
 	"sparkrun/runner/load"
 	"sparkrun/runner/record"
+	"sparkrun/scenario/dist"
 	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
 )
@@ -37,14 +39,32 @@ func start(t *testing.T, d plan.Dataset, o Options, files map[string]string) (lo
 	if o.Cell == nil {
 		o.Cell = cell()
 	}
-	o.Open = func(path string) (io.ReadCloser, error) {
+	s, err := read(d, files)
+	if err != nil {
+		return nil, err
+	}
+	return s.Open(t.Context(), o)
+}
+
+// read reads a dataset from files in memory, with the kind's defaults.
+func read(d plan.Dataset, files map[string]string) (*Set, error) {
+	v := schema.Values{}
+	for _, k := range Kinds() {
+		for _, a := range k.Attrs {
+			if k.Name == d.Type && a.Default != nil {
+				v[a.Name] = a.Default
+			}
+		}
+	}
+	maps.Copy(v, d.Values)
+	d.Values = v
+	return Read(d, func(path string) (io.ReadCloser, error) {
 		text, ok := files[path]
 		if !ok {
 			return nil, errors.New("no file " + path)
 		}
 		return io.NopCloser(strings.NewReader(text)), nil
-	}
-	return Open(t.Context(), d, o)
+	})
 }
 
 type sent struct {
@@ -128,11 +148,11 @@ func TestShapes(t *testing.T) {
 }
 
 func TestMultiTurnSendsTheModelsAnswers(t *testing.T) {
-	file := map[string]string{"f": `[{"id":"x","messages":[{"role":"user","content":"one"},{"role":"assistant","content":"two three four"},{"role":"user","content":"five"}]}]`}
+	file := map[string]string{"f": `[{"id":"x","messages":[{"role":"user","content":"one"},{"role":"assistant","content":"two three four"},{"role":"user","content":"five"},{"role":"assistant","content":"six"}]}]`}
 	for answers, want := range map[string]string{"actual": "said", "dataset": "two three four"} {
 		c := cell()
 		c.Conversations.Answers = answers
-		s, err := start(t, plan.Dataset{Type: "conversations", Values: schema.Values{"path": "f", "when_exhausted": schema.Plain("stop")}}, Options{Cell: c}, file)
+		s, err := start(t, plan.Dataset{Type: "conversations", Values: schema.Values{"path": "f"}}, Options{Cell: c}, file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,47 +171,73 @@ func TestMultiTurnSendsTheModelsAnswers(t *testing.T) {
 	}
 }
 
-func TestFiles(t *testing.T) {
-	for name, c := range map[string]struct{ kind, file, err string }{
-		"prompts":        {"jsonl", `{"prompt":"a","output_tokens":4}` + "\n\n" + `{"messages":[{"role":"user","content":[{"type":"text","text":"b"}]}]}`, ""},
-		"no prompt":      {"jsonl", `{"prompt":"a"}` + "\n" + `{"question":"a"}`, "line 2"},
-		"broken line":    {"jsonl", `{"prompt":`, "line 1"},
-		"empty":          {"jsonl", "\n", "no line"},
-		"wrong role":     {"conversations", `[{"messages":[{"role":"robot","content":"a"}]}]`, `role "robot"`},
-		"answer first":   {"conversations", `[{"messages":[{"role":"assistant","content":"a"}]}]`, "conversation 0"},
-		"other object":   {"conversations", `{"a":1}`, "filetype"},
-		"generator":      {"conversations", `{"filetype":"generate_conversations","num_conversations":3,"prompt_input":{"num_turns":{"distribution":"constant","value":6},"num_tokens":{"distribution":"uniform","min":5,"max":9}},"prompt_output":{"num_tokens":{"distribution":"constant","value":4}}}`, ""},
-		"bad generator":  {"conversations", `{"filetype":"generate_conversations","prompt_input":{"num_tokens":{"distribution":"weird"}}}`, "num_tokens"},
-		"missing file":   {"jsonl", "", "no file"},
-		"not a sequence": {"conversations", `[`, "unexpected end"},
+func constant(v float64) dist.Dist { return dist.Const(v) }
+
+func uniform(from, to float64) dist.Dist {
+	return dist.Dist{Kind: dist.Uniform, Min: &from, Max: &to}
+}
+
+func lognormal(mean, most float64) dist.Dist {
+	return dist.Dist{Kind: dist.Lognormal, Mean: &mean, Max: &most}
+}
+
+// TestLengths: what is asked for is the dataset's wish within the request's own limits.
+func TestLengths(t *testing.T) {
+	n := func(v int64) *int64 { return &v }
+	for _, c := range []struct {
+		output      string
+		min, max    *int64
+		turn        turn
+		least, most int32
+	}{
+		{"forced", nil, nil, turn{asked: 20}, 20, 20},
+		{"forced", n(8), n(8), turn{asked: 20}, 8, 8},
+		{"forced", n(30), n(40), turn{asked: 20}, 30, 30},
+		{"forced", nil, nil, turn{}, -1, -1},
+		{"forced", n(5), n(9), turn{}, 5, 9},
+		{"natural", nil, nil, turn{asked: 20}, -1, 20},
+		{"natural", n(3), n(12), turn{asked: 20}, 3, 12},
+		{"dataset", nil, nil, turn{asked: 20}, -1, -1},
+		{"dataset", nil, nil, turn{asked: 20, least: 2, most: 50}, 2, 50},
+		{"dataset", nil, n(40), turn{asked: 20, most: 50}, -1, 40},
+		{"dataset", nil, n(40), turn{asked: 20}, -1, 40},
 	} {
-		files := map[string]string{"f": c.file}
-		if name == "missing file" {
-			files = nil
-		}
-		s, err := start(t, plan.Dataset{Type: c.kind, Values: schema.Values{"path": "f"}}, Options{}, files)
-		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
-			t.Errorf("%s: %v, want an error with %q", name, err, c.err)
-			continue
-		}
-		if name == "generator" {
-			if conv, _, _ := first(t, s, 0); conv.Turns() != 3 {
-				t.Errorf("6 messages are %d user turns", conv.Turns())
-			}
+		b := newBodies(Options{Cell: &plan.Cell{Request: plan.Request{Output: c.output, MinTokens: c.min, MaxTokens: c.max}}})
+		if least, most := b.lengths(&c.turn); least != c.least || most != c.most {
+			t.Errorf("%+v: asks for %d to %d", c, least, most)
 		}
 	}
 }
 
-func FuzzFiles(f *testing.F) {
-	f.Add("jsonl", `{"prompt":"a"}`)
-	f.Add("conversations", `[{"messages":[{"role":"user","content":"a"}]}]`)
-	f.Add("conversations", `{"filetype":"generate_conversations"}`)
-	f.Fuzz(func(_ *testing.T, kind, text string) {
-		if kind != "jsonl" {
-			kind = "conversations"
+// TestRunsSendTheirOwnTexts: the same scenario again sends prompts of the same lengths
+// that a server's prefix cache does not know, from their first words on.
+func TestRunsSendTheirOwnTexts(t *testing.T) {
+	for _, values := range []schema.Values{
+		{"shape": schema.Plain("U(40,90)/(5,9)")},
+		{"turns": dist.Const(2), "input_tokens": dist.Const(40), "output_tokens": dist.Const(5), "shared_prefix_tokens": dist.Const(60)},
+	} {
+		prompts := map[string]string{}
+		for _, run := range []string{"monday", "tuesday", "monday"} {
+			source, err := start(t, plan.Dataset{Type: "synthetic", Values: values}, Options{Run: run, Tokenizer: words{}}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := source.Open(3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r record.Request
+			if _, err := c.Next(nil, &r); err != nil {
+				t.Fatal(err)
+			}
+			if before, ok := prompts[run]; ok && before != r.Prompt {
+				t.Error("the same run sends another text")
+			}
+			prompts[run] = r.Prompt
 		}
-		_ = Check(plan.Dataset{Type: kind, Values: schema.Values{"path": "f"}}, func(string) (io.ReadCloser, error) {
-			return io.NopCloser(strings.NewReader(text)), nil
-		})
-	})
+		a, b := splitWords(prompts["monday"]), splitWords(prompts["tuesday"])
+		if len(a) != len(b) || a[0]+a[1] == b[0]+b[1] {
+			t.Errorf("%d and %d words, which begin %q and %q", len(a), len(b), a[:2], b[:2])
+		}
+	}
 }

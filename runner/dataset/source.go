@@ -3,7 +3,7 @@ package dataset
 import (
 	"encoding/json"
 	"maps"
-	"strings"
+	"slices"
 
 	"sparkrun/runner/load"
 	"sparkrun/runner/record"
@@ -22,7 +22,7 @@ func (s *source) Open(i int64) (load.Conversation, error) {
 	}
 	c := &conversation{script: sc, bodies: s.bodies}
 	if sc.system != "" {
-		c.history = append(c.history, message{"system", sc.system})
+		c.say(message{Role: "system", Content: sc.system})
 	}
 	return c, nil
 }
@@ -32,13 +32,15 @@ func (s *source) Open(i int64) (load.Conversation, error) {
 type conversation struct {
 	script  *script
 	bodies  *bodies
-	history []message
+	history []byte // every message so far: JSON objects between commas, or the plain text of a completion
 	turn    int
 }
 
 type message struct {
 	Role    string `json:"role"`
 	Content string `json:"content"`
+	// Reasoning goes by the name that DeepSeek gave it and vLLM, SGLang and llama.cpp take.
+	Reasoning string `json:"reasoning_content,omitempty"`
 }
 
 func (c *conversation) Turns() int { return len(c.script.turns) }
@@ -48,24 +50,55 @@ func (c *conversation) Next(prev *record.Record, r *record.Request) (bool, error
 		return false, nil
 	}
 	r.HistoryTokens = 0
-	if prev != nil {
-		answer := c.script.turns[c.turn-1].answer
-		if c.bodies.actual || answer == "" {
-			answer = prev.Answer.Content
-		}
-		c.history = append(c.history, message{"assistant", answer})
+	if c.turn > 0 {
+		c.say(c.answer(prev))
 		r.HistoryTokens = -1
-		if prev.InputTokens >= 0 && prev.OutputTokens >= 0 {
+		if prev != nil && prev.InputTokens >= 0 && prev.OutputTokens >= 0 {
 			r.HistoryTokens = prev.InputTokens + prev.OutputTokens
 		}
 	}
-	t := c.script.turns[c.turn]
-	c.history = append(c.history, message{"user", t.user})
-	r.ConversationID, r.DatasetRow, r.Turn = c.script.id, c.script.row, int32(c.turn)
+	t := &c.script.turns[c.turn]
+	c.say(message{Role: "user", Content: t.user})
+	r.ConversationID, r.DatasetRow, r.Turn, r.Prompt = c.script.id, c.script.row, int32(c.turn), t.user
+	if c.turn == 0 {
+		r.System = c.script.system
+	}
+	if c.bodies.Cell.Conversations.Verify {
+		r.Expected = t.answer
+	}
 	c.turn++
 	var err error
-	r.AskedMin, r.AskedMax, r.Body, err = c.bodies.make(c.history, t.asked)
+	r.AskedMin, r.AskedMax, r.Body, err = c.bodies.make(c.history, t)
 	return true, err
+}
+
+// answer is what the history has for the turn before: the model's own answer, or the
+// dataset's where the cell wants that or the turn was not sent.
+func (c *conversation) answer(prev *record.Record) message {
+	m := message{Role: "assistant", Content: c.script.turns[c.turn-1].answer}
+	if prev != nil && (c.bodies.actual || m.Content == "") {
+		m.Content = prev.Answer.Content
+		if c.bodies.Cell.Conversations.KeepReasoning {
+			m.Reasoning = prev.Answer.Reasoning
+		}
+	}
+	return m
+}
+
+// say adds a message to the history.
+func (c *conversation) say(m message) {
+	if c.bodies.Cell.API == "completions" {
+		c.history = append(c.history, m.Content...)
+		return
+	}
+	if len(c.history) > 0 {
+		c.history = append(c.history, ',')
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		panic(err) // strings
+	}
+	c.history = append(c.history, b...)
 }
 
 // bodies makes request bodies for a cell.
@@ -97,39 +130,14 @@ func newBodies(o Options) *bodies {
 	return b
 }
 
-// make is the body of a request whose answer should have asked tokens (0: unknown), and
-// the lengths that it asks for, -1 where it does not.
-func (b *bodies) make(history []message, asked int64) (least, most int32, body []byte, err error) {
+// make is the body of a request with this history for a turn, and the lengths of the
+// answer that it asks for, -1 where it does not.
+func (b *bodies) make(history []byte, t *turn) (least, most int32, body []byte, err error) {
 	req := &b.Cell.Request
-	least, most = -1, -1
-	if asked > 0 {
-		if req.MinTokens != nil {
-			asked = max(asked, *req.MinTokens)
-		}
-		if req.MaxTokens != nil {
-			asked = min(asked, *req.MaxTokens)
-		}
-		most = int32(asked)
-		if req.Output == "forced" {
-			least = most
-		}
-	} else {
-		if req.MaxTokens != nil {
-			most = int32(*req.MaxTokens)
-		}
-		if req.MinTokens != nil {
-			least = int32(*req.MinTokens)
-		}
-	}
+	least, most = b.lengths(t)
 	all := maps.Clone(b.fixed)
 	if b.Cell.API == "completions" {
-		var prompt strings.Builder
-		for _, m := range history {
-			prompt.WriteString(m.Content)
-		}
-		all["prompt"] = prompt.String()
-	} else {
-		all["messages"] = history
+		all["prompt"] = string(history)
 	}
 	if most > 0 {
 		all[req.MaxField] = most
@@ -139,7 +147,47 @@ func (b *bodies) make(history []message, asked int64) (least, most int32, body [
 	}
 	merge(all, req.Body)
 	body, err = json.Marshal(all)
-	return least, most, body, err
+	if _, own := all["messages"]; err != nil || own || b.Cell.API == "completions" {
+		return least, most, body, err
+	}
+	// The history is JSON already: it is put in front of the other fields as it is.
+	return least, most, slices.Concat([]byte(`{"messages":[`), history, []byte(`],`), body[1:]), nil
+}
+
+// lengths are the least and the most tokens of a turn's answer, -1 for no limit. What the
+// dataset wants is kept within the request's own limits. A forced answer has exactly the
+// wanted length, a natural one no more; with output = "dataset" only the row's own limits count.
+func (b *bodies) lengths(t *turn) (least, most int32) {
+	req := &b.Cell.Request
+	low, high := int64(-1), int64(-1)
+	if req.MinTokens != nil {
+		low = *req.MinTokens
+	}
+	if req.MaxTokens != nil {
+		high = *req.MaxTokens
+	}
+	within := func(n int64) int64 {
+		n = max(n, low)
+		if high > 0 {
+			n = min(n, high)
+		}
+		return n
+	}
+	switch {
+	case req.Output == "dataset":
+		if t.least > 0 {
+			low = within(t.least)
+		}
+		if t.most > 0 {
+			high = within(t.most)
+		}
+	case t.asked > 0:
+		high = within(t.asked)
+		if req.Output == "forced" {
+			low = high
+		}
+	}
+	return int32(low), int32(high)
 }
 
 // merge puts the scenario's own fields over ours; objects are merged inside, null removes.

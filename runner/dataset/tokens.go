@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
-	"sparkrun/scenario/plan"
+	"sparkrun/scenario/schema"
 )
 
 // opticks is the default text: Isaac Newton, Opticks (4th edition, 1730), public domain;
@@ -19,71 +21,142 @@ import (
 //go:embed opticks.txt
 var opticks string
 
+// corpus is the text that a dataset's prompts are cut from.
+func corpus(v schema.Values, open Opener) (string, error) {
+	if own := v.String("text"); own != "" {
+		return own, nil
+	}
+	if files := v.Strings("text_files"); len(files) > 0 {
+		return readTexts(files, open)
+	}
+	return opticks, nil
+}
+
+func readTexts(paths []string, open Opener) (string, error) {
+	var b strings.Builder
+	for _, path := range paths {
+		f, err := open(path)
+		if err != nil {
+			return "", err
+		}
+		text, err := io.ReadAll(f)
+		f.Close()
+		if err != nil {
+			return "", fmt.Errorf("read %s: %w", path, err)
+		}
+		if !utf8.Valid(text) {
+			return "", fmt.Errorf("%s: %w", path, notUTF8(text, 1))
+		}
+		b.Write(text)
+	}
+	return b.String(), nil
+}
+
 // tokens cut prompts of given lengths out of a text.
 type tokens struct {
-	pieces []string // the text, cut
-	starts []int    // pieces that begin a word
+	text   string
+	ends   []int32 // piece i ends before text[ends[i]]
+	starts []int32 // pieces that begin a word
 	// perPiece is how many tokens a piece is: 1 where the server cut the text, else
 	// what it counted for a text of words.
 	perPiece float64
+	server   func(text string) (int, error) // counts a text's tokens, nil: nobody does
+	known    map[string]int64               // by count
 }
 
-// newTokens cuts a dataset's text with the server's tokenizer, else into words whose
-// tokens the server counts, else into words taken for tokens.
-func newTokens(ctx context.Context, t Tokenizer, d plan.Dataset, openFile func(string) (io.ReadCloser, error)) (*tokens, error) {
-	text := opticks
-	if own := d.Values.String("text"); own != "" {
-		text = own
+// chunkBytes is how much text the server is asked to cut at a time.
+const chunkBytes = 64 << 10
+
+// cutTime is how long a server may take to cut a text.
+const cutTime = time.Minute
+
+// newTokens cuts a text with the server's tokenizer, else into words whose tokens the
+// server counts, else into words taken for tokens.
+func newTokens(p play, text string) (*tokens, error) {
+	if p.server == nil {
+		return newWords(text, 1)
 	}
-	if files := d.Values.Strings("text_files"); len(files) > 0 {
-		var b strings.Builder
-		for _, path := range files {
-			f, err := openFile(path)
-			if err != nil {
-				return nil, err
-			}
-			_, err = io.Copy(&b, f)
-			f.Close()
-			if err != nil {
-				return nil, fmt.Errorf("read %s: %w", path, err)
+	ctx, cancel := context.WithTimeout(p.ctx, cutTime)
+	defer cancel()
+	if all, err := pieces(ctx, p.server, text); err == nil {
+		t, err := newPieces(text, all, 1)
+		if err == nil {
+			t.server = func(s string) (int, error) {
+				cut, err := p.server.Pieces(p.ctx, s)
+				return len(cut), err
 			}
 		}
-		text = b.String()
+		return t, err
 	}
-	if !utf8.ValidString(text) {
-		return nil, fmt.Errorf("the text of %s is not UTF-8", d.Address)
+	if err := p.ctx.Err(); err != nil {
+		return nil, err
 	}
-	if t != nil {
-		if pieces, err := t.Pieces(ctx, text); err == nil {
-			return cut(pieces, 1)
+	t, err := newWords(text, tokensPerWord(p.ctx, p.server, text))
+	if c, ok := p.server.(counter); ok && err == nil {
+		t.server = func(s string) (int, error) { return c.Count(p.ctx, s) }
+	}
+	return t, err
+}
+
+// pieces cuts a text of any length.
+func pieces(ctx context.Context, server Tokenizer, text string) ([]string, error) {
+	var all []string
+	for len(text) > 0 {
+		n := min(len(text), chunkBytes)
+		if n < len(text) {
+			n = max(strings.LastIndexByte(text[:n], ' '), 1)
+			for !utf8.RuneStart(text[n]) {
+				n++
+			}
 		}
-		if err := ctx.Err(); err != nil {
+		some, err := server.Pieces(ctx, text[:n])
+		if err != nil {
 			return nil, err
 		}
+		all = append(all, some...)
+		text = text[n:]
 	}
-	words := splitWords(text)
-	tok, err := cut(words, 1)
-	if err != nil || t == nil {
-		return tok, err
-	}
-	// Two counts: their difference is free of what the chat template adds.
-	few, many := min(50, len(words)), min(600, len(words))
-	a, errA := t.PromptTokens(ctx, strings.Join(words[:few], ""))
-	b, errB := t.PromptTokens(ctx, strings.Join(words[:many], ""))
-	if errA == nil && errB == nil && b > a && a > 0 {
-		tok.perPiece = float64(b-a) / float64(many-few)
-	}
-	return tok, ctx.Err()
+	return all, nil
 }
 
-func cut(pieces []string, perPiece float64) (*tokens, error) {
-	t := &tokens{pieces: pieces, perPiece: perPiece}
+// tokensPerWord asks the server's tokenizer, or else for the lengths of two prompts: their
+// difference is free of what the chat template adds. It is 1 where the server does not say.
+func tokensPerWord(ctx context.Context, server Tokenizer, text string) float64 {
+	words := splitWords(text)
+	few, many := min(50, len(words)), min(600, len(words))
+	if c, ok := server.(counter); ok {
+		ctx, cancel := context.WithTimeout(ctx, countTime)
+		defer cancel()
+		if n, err := c.Count(ctx, strings.Join(words[:many], "")); err == nil && n > 0 {
+			return float64(n) / float64(many)
+		}
+	}
+	a, errA := server.PromptTokens(ctx, strings.Join(words[:few], ""))
+	b, errB := server.PromptTokens(ctx, strings.Join(words[:many], ""))
+	if errA != nil || errB != nil || b <= a || a <= 0 {
+		return 1
+	}
+	return float64(b-a) / float64(many-few)
+}
+
+func newWords(text string, perWord float64) (*tokens, error) {
+	return newPieces(text, splitWords(text), perWord)
+}
+
+func newPieces(text string, pieces []string, perPiece float64) (*tokens, error) {
+	if len(text) > math.MaxInt32 {
+		return nil, fmt.Errorf("the dataset's text has %d bytes: %d are the most", len(text), math.MaxInt32)
+	}
+	t := &tokens{text: text, perPiece: perPiece, known: map[string]int64{}, ends: make([]int32, len(pieces))}
+	end := 0
 	for i, p := range pieces {
 		if rest, ok := strings.CutPrefix(p, " "); ok {
 			if r, _ := utf8.DecodeRuneInString(rest); unicode.IsLetter(r) {
-				t.starts = append(t.starts, i)
+				t.starts = append(t.starts, int32(i))
 			}
 		}
+		end += len(p)
+		t.ends[i] = int32(end)
 	}
 	if len(t.starts) < 2 {
 		return nil, fmt.Errorf("the dataset's text has %d words: it needs at least two", len(t.starts))
@@ -91,19 +164,7 @@ func cut(pieces []string, perPiece float64) (*tokens, error) {
 	return t, nil
 }
 
-// with is t for another text; no server is asked.
-func (t *tokens) with(text string) *tokens {
-	if text == "" {
-		return t
-	}
-	other, err := cut(splitWords(text), t.perPiece)
-	if err != nil {
-		return t
-	}
-	return other
-}
-
-// splitWords cuts before every space that a letter follows.
+// splitWords cuts before every space that another character comes before.
 func splitWords(text string) []string {
 	var out []string
 	begin := 0
@@ -116,35 +177,92 @@ func splitWords(text string) []string {
 	return append(out, text[begin:])
 }
 
-// count is about how many tokens a text has.
+// count is how many tokens a text has, or about how many where the server does not say.
+// Digits count alike, so that one question is enough for texts that differ in a number.
 func (t *tokens) count(text string) int64 {
-	return max(1, int64(math.Round(float64(len(splitWords(text)))*max(1, t.perPiece))))
+	if text == "" {
+		return 0
+	}
+	text = strings.Map(func(r rune) rune {
+		if '0' <= r && r <= '9' {
+			return '7'
+		}
+		return r
+	}, text)
+	n, ok := t.known[text]
+	if ok {
+		return n
+	}
+	n = max(1, int64(math.Round(float64(len(splitWords(text)))*t.perPiece)))
+	if t.server != nil {
+		if exact, err := t.server(text); err == nil {
+			n = int64(max(1, exact))
+		}
+	}
+	t.known[text] = n
+	return n
 }
 
-// random is where random numbers come from (math/rand/v2's Rand).
-type random interface{ IntN(n int) int }
+// total is how many tokens the whole text has.
+func (t *tokens) total() int64 { return int64(float64(len(t.ends)) * t.perPiece) }
+
+// slice is n tokens of the text from token number from on; it begins again at the end.
+func (t *tokens) slice(from, n int64) string {
+	a := int(math.Round(float64(from) / t.perPiece))
+	return t.run(a, t.many(n), 0)
+}
+
+// many is how many pieces n tokens are.
+func (t *tokens) many(n int64) int {
+	if n <= 0 {
+		return 0
+	}
+	return max(1, int(math.Round(float64(n)/t.perPiece)))
+}
+
+// run is n pieces from piece a on; after the last one follows piece again.
+func (t *tokens) run(a, n, again int) string {
+	if a >= len(t.ends) {
+		a = again + (a-len(t.ends))%(len(t.ends)-again)
+	}
+	if a+n <= len(t.ends) {
+		return t.text[t.begin(a):t.begin(a+n)]
+	}
+	var b strings.Builder
+	for n > 0 {
+		some := min(n, len(t.ends)-a)
+		b.WriteString(t.text[t.begin(a):t.begin(a+some)])
+		n -= some
+		a = again
+	}
+	return b.String()
+}
+
+// begin is where piece i begins, or the text ends.
+func (t *tokens) begin(i int) int32 {
+	if i == 0 {
+		return 0
+	}
+	return t.ends[i-1]
+}
 
 // unlike is how many random words begin a text, so that no two texts share a beginning
 // that a prefix cache could know.
 const unlike = 4
 
-// text is n tokens: some random words, then running text from a random place.
-func (t *tokens) text(r random, n int64) string {
-	left := int(math.Round(float64(n) / t.perPiece))
-	if n > 0 {
-		left = max(1, left)
-	}
+// opening is n pieces at random, each the beginning of a word.
+func (t *tokens) opening(r *rand.Rand, n int) string {
 	var b strings.Builder
-	for range min(unlike, left) {
-		b.WriteString(t.pieces[t.starts[r.IntN(len(t.starts))]])
-		left--
-	}
-	at := t.starts[r.IntN(len(t.starts))]
-	for ; left > 0; left-- {
-		b.WriteString(t.pieces[at])
-		if at++; at == len(t.pieces) {
-			at = t.starts[0]
-		}
+	for range n {
+		at := int(t.starts[r.IntN(len(t.starts))])
+		b.WriteString(t.text[t.begin(at):t.begin(at+1)])
 	}
 	return b.String()
+}
+
+// unique is n tokens: some random words, then running text from a random place.
+func (t *tokens) unique(r *rand.Rand, n int64) string {
+	left := t.many(n)
+	words := min(unlike, left)
+	return t.opening(r, words) + t.run(int(t.starts[r.IntN(len(t.starts))]), left-words, int(t.starts[0]))
 }

@@ -8,7 +8,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -41,6 +40,7 @@ func Run(ctx context.Context, cfg Config) (Outcome, error) {
 		opened: make(chan *dialogue, openAhead),
 		ended:  make(chan *job),
 	}
+	e.taken = cfg.First
 	e.requests, e.cut = context.WithCancel(ctx)
 	defer func() { e.cut() }()
 	opening, stopOpening := context.WithCancel(ctx)
@@ -55,6 +55,7 @@ func Run(ctx context.Context, cfg Config) (Outcome, error) {
 		}
 	}
 	e.drain(e.drainTime())
+	e.outcome.Next = e.taken
 	return e.outcome, e.err
 }
 
@@ -80,27 +81,24 @@ type engine struct {
 
 	current  int // phase
 	think    *dist.Sampler
-	slots    slotHeap // closed loop: free slots by when they became free
+	slots    slotHeap // closed loop: the free ones
+	workers  int32    // slots there have been
+	spare    []int32  // workers without a slot
 	ready    []*dialogue
 	waiting  dialogueHeap // think before their next turn
+	parked   []*dialogue  // have had their first turn; in the order in which it ended
 	open_    int64        // conversations begun and not ended
+	taken    int64        // conversation of the dataset that comes next
 	started  int64        // in this phase
-	sent     int64        // in this phase, unsent and skipped ones included
+	sent     int64        // in this phase, unsent ones included
 	finished int64        // sent in this phase and ended
+	early    bool         // early_stop has ended the phase
+	stable   *stability   // of a phase until_stable, else nil
 
 	ended    chan *job
 	inFlight int
 	sequence int64
 	recent   []bool // failed, of the last requests, for the abort rule
-}
-
-// dialogue is a conversation being played, with its next request made.
-type dialogue struct {
-	conv  Conversation
-	index int64
-	turn  int64
-	next  record.Request
-	at    int64 // when its next turn may be sent
 }
 
 // job is a request under way.
@@ -109,30 +107,8 @@ type job struct {
 	req   record.Request
 	rec   record.Record
 	phase int
-}
-
-// open makes conversations and their first requests until nobody wants more.
-func (e *engine) open(ctx context.Context) {
-	defer close(e.opened)
-	for i := int64(0); ; i++ {
-		conv, err := e.Source.Open(i)
-		d := &dialogue{conv: conv, index: i}
-		if err == nil {
-			var ok bool
-			if ok, err = conv.Next(nil, &d.next); err == nil && !ok {
-				continue
-			}
-		}
-		if err != nil {
-			e.openErr = err
-			return
-		}
-		select {
-		case e.opened <- d:
-		case <-ctx.Done():
-			return
-		}
-	}
+	more  bool  // the conversation goes on, with the dialogue's next request
+	err   error // the dataset's, when that was to be made
 }
 
 // phase runs one phase and reports whether the cell goes on.
@@ -143,17 +119,21 @@ func (e *engine) phase(i int) bool {
 		e.err = fmt.Errorf("think time of phase %s: %w", p.Name, err)
 		return false
 	}
-	e.current, e.started, e.sent, e.finished = i, 0, 0, 0
+	e.current, e.started, e.sent, e.finished, e.early = i, 0, 0, 0, false
 	e.Live.Phase.Store(int32(i))
 	if e.OnPhase != nil {
 		e.OnPhase(i)
 	}
+	e.stable = newStability(p)
 	start := e.Clock.Now()
 	out := PhaseOutcome{Name: p.Name, Measure: p.Measure, Start: start}
 	var pacer Pacer
-	if p.Rate != nil {
+	if p.OpenLoop() {
+		for _, s := range e.slots {
+			e.spare = append(e.spare, s.worker)
+		}
 		e.slots = nil
-		pacer = newPacer(p, e.Seed+uint64(i))
+		pacer = e.pacer(p)
 	} else {
 		e.resize(p, start, start)
 	}
@@ -194,7 +174,7 @@ func (e *engine) phase(i int) bool {
 	if p.Duration > 0 && p.Requests == 0 && p.MinRequests == 0 && goOn && !e.exhausted {
 		out.End = min(out.End, start+int64(p.Duration)) // not when the timer got round to it
 	}
-	out.Scheduled = e.sent
+	out.Scheduled, out.Unstable = e.sent, p.UntilStable && !e.stable.reached()
 	e.outcome.Phases = append(e.outcome.Phases, out)
 	if goOn && p.DrainHere && i < len(e.Phases)-1 {
 		e.drain(p.Drain)
@@ -206,7 +186,7 @@ func (e *engine) phase(i int) bool {
 func (e *engine) over(p *plan.Phase, start, now int64) bool {
 	elapsed := time.Duration(now - start)
 	switch {
-	case p.MaxDuration > 0 && elapsed >= p.MaxDuration:
+	case e.early, e.stable.reached(), p.MaxDuration > 0 && elapsed >= p.MaxDuration:
 		return true
 	case p.Requests > 0 && e.sent >= p.Requests:
 		return true
@@ -239,157 +219,24 @@ func (e *engine) stopped() bool {
 	return true
 }
 
-// resize makes as many slots as the curve says; a shrinking curve takes free ones away.
-func (e *engine) resize(p *plan.Phase, start, now int64) (next int64) {
-	total := p.Duration
-	if total == 0 {
-		total = p.MaxDuration
-	}
-	level := int(math.Round(p.Concurrency.At(time.Duration(now-start), total)))
-	level = max(level, 1)
-	for len(e.slots)+e.inFlight < level {
-		heap.Push(&e.slots, now)
-	}
-	for len(e.slots) > 0 && len(e.slots)+e.inFlight > level {
-		e.slots = e.slots[:len(e.slots)-1]
-	}
-	if c := p.Concurrency; level != int(math.Round(c.To)) && total > 0 {
-		// Half way to the next level, where rounding turns.
-		half := float64(level) + math.Copysign(0.5, c.To-c.From)
-		return start + int64((half-c.From)/(c.To-c.From)*float64(total)) + 1
-	}
-	return math.MaxInt64
-}
-
-// closedLoop sends where a slot is free and a conversation can go on.
-func (e *engine) closedLoop(p *plan.Phase, start, now, wake int64) (moved bool, _ int64) {
-	wake = min(wake, e.resize(p, start, now))
-	if len(e.slots) == 0 {
-		return false, wake
-	}
-	if free := e.slots[0]; free > now {
-		return false, min(wake, free)
-	}
-	want := e.Conversations.Active
-	d := e.pick(p, want)
-	if d == nil {
-		return false, wake
-	}
-	free := heap.Pop(&e.slots).(int64)
-	e.send(d, max(free, d.at, start))
-	return true, wake
-}
-
-// openLoop sends what has arrived.
-func (e *engine) openLoop(p *plan.Phase, pacer Pacer, arrival *int64, start, now, wake int64) (moved bool, _ int64) {
-	if p.RateOf == "conversations" && len(e.ready) > 0 {
-		d := e.ready[0]
-		e.ready = e.ready[1:]
-		e.send(d, d.at)
-		return true, wake
-	}
-	at, ok := pacer.Next(time.Duration(now-start), *arrival)
-	if !ok {
-		return false, wake
-	}
-	due := start + int64(at)
-	if due > now {
-		return false, min(wake, due)
-	}
-	*arrival++
-	if p.MaxInFlight > 0 && int64(e.inFlight) >= p.MaxInFlight {
-		e.unsent(due)
-		return true, wake
-	}
-	var d *dialogue
-	if p.RateOf == "conversations" {
-		d = e.begin(p)
-	} else {
-		d = e.pick(p, e.Conversations.Active)
-	}
-	if d == nil {
-		return false, wake
-	}
-	e.send(d, due)
-	return true, wake
-}
-
-// pick takes the conversation whose turn is next: among the open ones once there are as
-// many as wanted, else a new one. With want 0 open ones go first.
-func (e *engine) pick(p *plan.Phase, want int64) *dialogue {
-	if e.open_ < want {
-		if d := e.begin(p); d != nil {
-			return d
-		}
-	}
-	if n := len(e.ready); n > 0 {
-		i := 0
-		if e.Conversations.Sampling == "random" {
-			i = e.rand.IntN(n)
-		}
-		d := e.ready[i]
-		e.ready = slices.Delete(e.ready, i, i+1)
-		return d
-	}
-	if want > 0 && e.open_ >= want {
-		return nil
-	}
-	return e.begin(p)
-}
-
-// begin takes a new conversation, nil where there is none or no more may begin.
-func (e *engine) begin(p *plan.Phase) *dialogue {
-	if e.exhausted || (p.Conversations > 0 && e.started >= p.Conversations) {
-		return nil
-	}
-	d, ok := <-e.opened
-	if !ok {
-		e.exhausted = true
-		switch {
-		case errors.Is(e.openErr, ErrExhausted):
-			e.outcome.Exhausted = true
-		case e.openErr != nil:
-			e.err = e.openErr
-		}
-		return nil
-	}
-	e.open_++
-	e.started++
-	return d
-}
-
-// idle reports whether a phase has nothing to send now and never will.
-func (e *engine) idle(pacer Pacer, arrival int64) bool {
-	p := &e.Phases[e.current]
-	if e.inFlight > 0 || e.waiting.Len() > 0 || len(e.ready) > 0 {
-		return false
-	}
-	if e.exhausted || (p.Conversations > 0 && e.started >= p.Conversations) {
-		return true
-	}
-	if pacer != nil {
-		_, more := pacer.Next(0, arrival)
-		return !more && p.Duration == 0
-	}
-	return false
-}
-
 // send starts a request in a goroutine of its own.
-func (e *engine) send(d *dialogue, scheduled int64) {
+func (e *engine) send(d *dialogue, worker int32, scheduled int64) {
 	e.sequence++
 	j := &job{d: d, req: d.next, phase: e.current}
 	r := &j.req
 	r.ID = e.IDPrefix + strconv.FormatInt(e.sequence, 10)
-	r.Phase, r.Scheduled, r.Conversation = e.current, scheduled, d.index
+	r.Phase, r.Worker, r.Scheduled, r.Conversation = e.current, worker, scheduled, d.index
+	r.LastTurn = d.turn+1 >= e.turns(d)
 	r.Timeout, r.IdleTimeout = e.Request.Timeout, e.Request.IdleTimeout
-	r.KeepAnswer = e.KeepAnswers || (e.Conversations.Answers != "dataset" && d.turn+1 < e.turns(d))
+	r.KeepAnswer = e.KeepAnswers || e.Conversations.Verify || (e.Conversations.Answers != "dataset" && !r.LastTurn)
 	e.sent++
 	e.inFlight++
 	e.Live.Sent.Add(1)
 	e.Live.InFlight.Store(int64(e.inFlight))
 	ctx := e.requests
 	go func() {
-		e.Doer.Do(ctx, &j.req, &j.rec)
+		e.try(ctx, j)
+		e.prepare(j)
 		e.ended <- j
 	}()
 	// It leaves now: of many at once each waits for its own turn, not for that of all who
@@ -397,25 +244,24 @@ func (e *engine) send(d *dialogue, scheduled int64) {
 	runtime.Gosched()
 }
 
-// turns is how many user turns of a conversation are played.
-func (e *engine) turns(d *dialogue) int64 {
-	n := int64(d.conv.Turns())
-	if m := e.Conversations.MaxTurns; m > 0 {
-		n = min(n, m)
+// try sends a request, and again after a growing pause while it fails and retries are left.
+func (e *engine) try(ctx context.Context, j *job) {
+	for n := int64(0); ; n++ {
+		e.Doer.Do(ctx, &j.req, &j.rec)
+		j.rec.Retries = int32(n)
+		if n >= e.Request.Retries || j.rec.Status == record.OK || j.rec.Status == record.Cancelled {
+			return
+		}
+		// A second, doubled each time, and a tenth more or less so that failures that came
+		// together do not come back together.
+		pause := time.NewTimer(time.Duration(float64(time.Second) * math.Pow(2, float64(n)) * (0.9 + 0.2*rand.Float64())))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		}
 	}
-	return n
-}
-
-// unsent records an arrival for which there was no room.
-func (e *engine) unsent(due int64) {
-	e.sequence++
-	e.sent++
-	e.Live.Failed.Add(1)
-	r := record.Request{ID: e.IDPrefix + strconv.FormatInt(e.sequence, 10), Phase: e.current, Conversation: -1, DatasetRow: -1, HistoryTokens: -1, AskedMin: -1, AskedMax: -1, Scheduled: due}
-	var rec record.Record
-	rec.Start(&r)
-	rec.Status, rec.Error = record.Unsent, "not sent: max_concurrency requests were in flight when it was due"
-	e.Recorder.Record(&rec)
 }
 
 // poll takes the requests that have ended, without waiting.
@@ -467,6 +313,7 @@ func (e *engine) done(j *job) {
 	}
 	if j.phase == e.current {
 		e.finished++
+		e.stable.add(rec)
 	}
 	e.abort(rec)
 	free := rec.StreamEnd
@@ -477,67 +324,29 @@ func (e *engine) done(j *job) {
 	if e.think != nil {
 		thinking = max(0, int64(e.think.Float(e.rand)))
 	}
-	next := e.follow(j, free+thinking)
-	p := &e.Phases[e.current]
-	if p.Rate == nil {
-		heap.Push(&e.slots, free+thinking)
+	switch worker := j.req.Worker; {
+	case e.Phases[e.current].OpenLoop():
+		if worker >= 0 {
+			e.spare = append(e.spare, worker)
+		}
+	case worker < 0:
+		heap.Push(&e.slots, slot{free + thinking, e.worker()})
+	default:
+		heap.Push(&e.slots, slot{free + thinking, worker})
 	}
-	// The conversation's own answer may be in the record; it is not needed any more.
-	if !e.KeepAnswers {
-		rec.Answer = record.Answer{}
+	if want := j.req.Expected; want != "" && rec.Status == record.OK {
+		rec.Matches = record.Differs
+		if rec.Answer.Content == want {
+			rec.Matches = record.Same
+		}
+	}
+	if e.KeepAnswers {
+		rec.System, rec.Prompt = j.req.System, j.req.Prompt
+	} else {
+		rec.Answer = record.Answer{} // the conversation has taken it
 	}
 	e.Recorder.Record(rec)
-	if !next {
-		e.open_--
-	}
-}
-
-// follow makes the next turn of a request's conversation; false where it has ended.
-func (e *engine) follow(j *job, at int64) bool {
-	d := j.d
-	d.turn++
-	left := e.turns(d) - d.turn
-	if left <= 0 {
-		return false
-	}
-	if j.rec.Status != record.OK {
-		if j.rec.Status != record.Cancelled {
-			e.skip(j, left)
-		}
-		return false
-	}
-	d.next = record.Request{}
-	ok, err := d.conv.Next(&j.rec, &d.next)
-	if err != nil {
-		e.err = err
-		return false
-	}
-	if !ok {
-		return false
-	}
-	d.at = at
-	if at <= e.Clock.Now() {
-		e.ready = append(e.ready, d)
-	} else {
-		heap.Push(&e.waiting, d)
-	}
-	return true
-}
-
-// skip records the turns that a failed one takes with it.
-func (e *engine) skip(j *job, left int64) {
-	for n := range left {
-		e.sequence++
-		r := j.req
-		r.ID = e.IDPrefix + strconv.FormatInt(e.sequence, 10)
-		r.Turn += int32(n) + 1
-		r.HistoryTokens, r.AskedMin, r.AskedMax = -1, -1, -1
-		r.Scheduled = j.rec.StreamEnd
-		var rec record.Record
-		rec.Start(&r)
-		rec.Status, rec.Error = record.Skipped, "not sent: turn "+strconv.Itoa(int(j.req.Turn))+" of its conversation failed"
-		e.Recorder.Record(&rec)
-	}
+	e.follow(j, free+thinking)
 }
 
 // abort checks the cell's rule on the share of failures among the last requests.

@@ -17,10 +17,21 @@ type Source interface {
 	Open(i int64) (Conversation, error)
 }
 
+// Timed is a Source that knows when its conversations arrive: a recorded trace. A phase
+// that replays it sends them then.
+type Timed interface {
+	Source
+	// Arrival is when conversation i arrives, measured from the beginning of the trace;
+	// false from the first index that it does not have. Later ones don't arrive earlier.
+	// It may be called while Open is.
+	Arrival(i int64) (at time.Duration, ok bool)
+}
+
 // Conversation is a dialogue being played.
 type Conversation interface {
 	// Next fills r with the next user turn (identity, body, asked lengths), given what
-	// came of the one before (nil at first). It returns false when the dialogue is over.
+	// came of the one before: nil at first, and for a turn that was not sent, whose answer
+	// is then the dataset's. It returns false when the dialogue is over.
 	Next(prev *record.Record, r *record.Request) (ok bool, err error)
 	// Turns is how many user turns the dialogue has.
 	Turns() int
@@ -54,6 +65,7 @@ type Config struct {
 	Abort         *plan.Abort
 	Seed          uint64
 	Source        Source
+	First         int64 // conversation of the source to begin with
 	Doer          Doer
 	Recorder      Recorder
 	Clock         record.Clock
@@ -78,9 +90,13 @@ type Live struct {
 // Outcome is what the engine knows beyond the records.
 type Outcome struct {
 	Phases      []PhaseOutcome
+	Next        int64  // conversation of the source that would have come next
 	Exhausted   bool   // the dataset ended before the stop rules did
 	Aborted     string // why the cell's abort rule fired, "" if it did not
 	Interrupted bool   // Stop or the context ended it
+	// Tried are the rungs that a search has measured, in their order; Phases are then those
+	// of all of them.
+	Tried []int `json:",omitempty"`
 }
 
 // PhaseOutcome is when a phase really ran. The window is [Start, End): End is the end of
@@ -90,4 +106,5 @@ type PhaseOutcome struct {
 	Measure    bool
 	Start, End int64 // record.Clock
 	Scheduled  int64 // requests the load model wanted
+	Unstable   bool  `json:",omitempty"` // a limit ended it before its requests were stable
 }

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -14,35 +15,55 @@ func newPacer(p *plan.Phase, seed uint64) Pacer {
 	if total == 0 {
 		total = p.MaxDuration
 	}
-	c := &curvePacer{curve: *p.Rate, total: total}
-	if p.Arrival != "constant" {
-		c.rand = rand.New(rand.NewPCG(seed, 0x6172726976616c)) // "arrival"
+	c := &curvePacer{curve: *p.Rate, total: total, gap: func() float64 { return 1 }}
+	r := rand.New(rand.NewPCG(seed, 0x6172726976616c)) // "arrival"
+	switch p.Arrival {
+	case "poisson":
+		c.gap = r.ExpFloat64
+	case "gamma":
+		// Mean 1, variance 1/burstiness: below 1 arrivals come in bursts, 1 is Poisson.
+		c.gap = func() float64 { return gamma(r, p.Burstiness) / p.Burstiness }
 	}
+	c.random = p.Arrival != "constant"
 	return c
 }
 
+// gamma draws from the gamma distribution of the given shape and scale 1: Marsaglia and
+// Tsang, "A simple method for generating gamma variables" (2000).
+func gamma(r *rand.Rand, shape float64) float64 {
+	if shape < 1 {
+		return gamma(r, shape+1) * math.Pow(r.Float64(), 1/shape)
+	}
+	d := shape - 1.0/3
+	for {
+		x := r.NormFloat64()
+		v := math.Pow(1+x/math.Sqrt(9*d), 3)
+		if v > 0 && math.Log(1-r.Float64()) < x*x/2+d-d*v+d*math.Log(v) {
+			return d * v
+		}
+	}
+}
+
 // curvePacer spaces arrivals so that the integral of the rate grows by one between two
-// of them (constant), or by an exponential variable of mean one (Poisson): a
-// non-homogeneous Poisson process by time rescaling. It must be asked in order.
+// of them (constant), or by a variable of mean one (Poisson: exponential): a
+// non-homogeneous process by time rescaling. It must be asked in order.
 type curvePacer struct {
-	curve plan.Curve
-	total time.Duration
-	rand  *rand.Rand
-	mass  float64 // integral of the rate up to the last arrival
-	next  int64
-	at    time.Duration
-	done  bool
+	curve  plan.Curve
+	total  time.Duration
+	gap    func() float64
+	random bool    // the first arrival too comes after a gap
+	mass   float64 // integral of the rate up to the last arrival
+	next   int64
+	at     time.Duration
+	done   bool
 }
 
 // Next returns the time of arrival number sent; asking for the same one twice gives the
 // same answer.
 func (c *curvePacer) Next(_ time.Duration, sent int64) (at time.Duration, ok bool) {
 	for c.next <= sent && !c.done {
-		switch {
-		case c.rand != nil:
-			c.mass += c.rand.ExpFloat64()
-		case c.next > 0:
-			c.mass++
+		if c.random || c.next > 0 {
+			c.mass += c.gap()
 		}
 		c.at, c.done = c.invert(c.mass)
 		c.next++
@@ -82,4 +103,21 @@ func (c *curvePacer) invert(mass float64) (at time.Duration, done bool) {
 		seconds = hi
 	}
 	return time.Duration(seconds * 1e9), false
+}
+
+// tracePacer has the arrivals of a recorded trace from one of its conversations on, in
+// time that goes speed times as fast.
+type tracePacer struct {
+	arrival func(i int64) (at time.Duration, ok bool)
+	from    int64
+	speed   float64
+}
+
+func (t tracePacer) Next(_ time.Duration, sent int64) (at time.Duration, ok bool) {
+	zero, ok := t.arrival(t.from)
+	if !ok {
+		return 0, false
+	}
+	at, ok = t.arrival(t.from + sent)
+	return time.Duration(float64(at-zero) / t.speed), ok
 }

@@ -26,7 +26,10 @@ type Request struct {
 	AskedMin       int32 // -1: not asked
 	AskedMax       int32 // -1: not asked
 	Body           []byte
-	KeepAnswer     bool // Record.Answer must be filled
+	System, Prompt string // the texts that are new in this turn
+	Expected       string // what the answer should be; "": nobody asks
+	LastTurn       bool   // the conversation ends with it
+	KeepAnswer     bool   // Record.Answer must be filled
 
 	Scheduled   int64 // Clock time at which the load model wants it to leave
 	Timeout     time.Duration
@@ -50,11 +53,14 @@ type Event struct {
 type Record struct {
 	ID             string
 	Phase          int
+	SearchStep     int     // of a search, from 0
+	SearchValue    float64 // the value that it tried, 0: no search
 	Worker         int32
 	Conversation   int64
 	ConversationID string
 	DatasetRow     int64
 	Turn           int32
+	LastTurn       bool
 	HistoryTokens  int32
 	AskedMin       int32
 	AskedMax       int32
@@ -69,12 +75,15 @@ type Record struct {
 	Connect    int64 // duration of connection set-up; 0 where the connection had served a request before
 	RoundTrip  int64 // of the connection as it was opened, by the kernel; 0 unknown
 	Reconnects int32
+	Retries    int32 // sends that failed before this one
 
 	InputTokens      int32
 	OutputTokens     int32
 	CachedTokens     int32
 	ReasoningTokens  int32
 	FirstEventTokens int32 // tokens in the first token event: 1 unless the server says more
+	FirstOutTokens   int32 // the same of the first event that is not reasoning
+	ReasoningEvents  int32 // token events that were reasoning alone
 	TokenSource      TokenSource
 	Stamp            Stamp
 	FinishReason     string
@@ -83,17 +92,31 @@ type Record struct {
 	Error  string // one sentence; "" where ok
 
 	Events []Event // token events in order; owned by the record once Do has returned
-	Answer Answer
+
+	// Kept only where somebody needs them.
+	System, Prompt string // the texts that were new in this turn
+	Answer         Answer
+	Matches        Match // the answer against the dataset's
 }
+
+// Match says whether an answer is the expected one.
+type Match int8
+
+// The matches.
+const (
+	NotCompared Match = iota
+	Same
+	Differs
+)
 
 // Start fills a record's identity from its request, as a Doer does first.
 func (rec *Record) Start(r *Request) {
 	*rec = Record{
 		ID: r.ID, Phase: r.Phase, Worker: r.Worker,
 		Conversation: r.Conversation, ConversationID: r.ConversationID, DatasetRow: r.DatasetRow,
-		Turn: r.Turn, HistoryTokens: r.HistoryTokens, AskedMin: r.AskedMin, AskedMax: r.AskedMax,
+		Turn: r.Turn, LastTurn: r.LastTurn, HistoryTokens: r.HistoryTokens, AskedMin: r.AskedMin, AskedMax: r.AskedMax,
 		Scheduled:   r.Scheduled,
-		InputTokens: -1, OutputTokens: -1, CachedTokens: -1, ReasoningTokens: -1, FirstEventTokens: -1,
+		InputTokens: -1, OutputTokens: -1, CachedTokens: -1, ReasoningTokens: -1, FirstEventTokens: -1, FirstOutTokens: -1,
 	}
 }
 

@@ -55,7 +55,12 @@ var values = map[string]func(*record.Record) float64{
 	},
 	"scheduled_ns": func(r *record.Record) float64 { return stamp(r.Scheduled) },
 	"sent_ns":      func(r *record.Record) float64 { return stamp(r.Sent) },
-	"send_lag_ms":  func(r *record.Record) float64 { return ms(r.Scheduled, r.Sent) },
+	"send_lag_ms": func(r *record.Record) float64 {
+		if r.Retries > 0 {
+			return math.NaN() // it was late because it failed
+		}
+		return ms(r.Scheduled, r.Sent)
+	},
 	"connect_ms": func(r *record.Record) float64 {
 		return stamp(r.Connect) / 1e6
 	},
@@ -64,6 +69,22 @@ var values = map[string]func(*record.Record) float64{
 			return math.NaN()
 		}
 		return float64(r.Reconnects)
+	},
+	"retries": func(r *record.Record) float64 {
+		if r.Sent == 0 {
+			return math.NaN()
+		}
+		return float64(r.Retries)
+	},
+	"answer_matches": func(r *record.Record) float64 {
+		switch r.Matches {
+		case record.Same:
+			return 1
+		case record.Differs:
+			return 0
+		case record.NotCompared:
+		}
+		return math.NaN()
 	},
 	"ttfr_ms":                      func(r *record.Record) float64 { return ms(r.Sent, r.FirstEvent) },
 	"ttft_ms":                      func(r *record.Record) float64 { return ms(r.Sent, r.FirstToken) },

@@ -21,12 +21,16 @@ func Marks() []MarkDoc {
 		{"client_limited", false, "This client sent late: p99 send lag over 10 ms, or over 1 % of the median TTFT if that is more."},
 		{"network_limited", false, "The network is far: p99 of the connections' round trips (the kernel's; else of connect_ms) over 5 % of the median TTFT, and over 0.2 ms (2 ms)."},
 		{"shared_client", false, "Other cells were loading from this client at the same time (--parallelism)."},
+		{"not_warm", false, "A warm-up that was to go on until it is stable was ended by a limit before."},
 		{"not_steady", false, "The output-token rate has a trend over the window, or requests piled up in an open loop."},
 		{"errors", false, "Fewer than 99 % of the requests succeeded; below 90 % the cell is invalid."},
 		{"too_few", false, "Fewer than 30 requests succeeded: percentiles say little."},
 		{"exhausted", false, "The dataset ended before the phase did."},
 		{"length_mismatch", false, "Answers are off the length that was forced by more than 2 %."},
+		{"answers_differ", false, "Answers were not those of the dataset, and the scenario asked to verify them."},
 		{"batched_stream", false, "The stream had far fewer events than tokens: TTFT and ITL are those of batches."},
+		{"search_bound", false, "A search ended at an end of its range: the highest value that meets the goal is outside."},
+		{"not_monotonic", false, "A search met its goal above a value at which it had missed it."},
 		{"interrupted", false, "The cell was interrupted; what is shown is from the part that ran."},
 	}
 }
@@ -60,11 +64,14 @@ func marks(e *Entry, w *window, out load.Outcome) []Mark {
 		mark("network_limited", "a round trip to the server took %.3g ms (p99), over 5 %% of the median TTFT of %.3g ms: measure from nearer", *trip, *ttft)
 	}
 	if e.Window.Steady != nil && !*e.Window.Steady {
-		mark("not_steady", "the output-token rate rose or fell over the window: lengthen warmup")
+		mark("not_steady", "the output-token rate %s by %s over the window (p = %.2g): lengthen warmup", map[bool]string{true: "rose", false: "fell"}[*e.Window.Drift > 0], percent(math.Abs(*e.Window.Drift)), *e.Window.TrendP)
 	} else if grew, from, to := w.piledUp(); grew {
 		steady := false
 		e.Window.Steady = &steady
 		mark("not_steady", "requests in flight grew from %.3g to %.3g over the window: the rate is more than the server bears", from, to)
+	}
+	if name := w.cold(out); name != "" {
+		mark("not_warm", "phase %s was still getting faster or slower when a limit ended it: give it more time", name)
 	}
 	if r := e.Requests.SuccessRate; r != nil && *r < successSuspect {
 		mark("errors", "only %s of the requests succeeded", percent(*r))
@@ -77,6 +84,9 @@ func marks(e *Entry, w *window, out load.Outcome) []Mark {
 	}
 	if off, asked, got := w.lengthMismatch(); off {
 		mark("length_mismatch", "%.4g output tokens were forced on average, %.4g came: the server does not honour the length", asked, got)
+	}
+	if differ, compared := w.answersDiffer(); differ > 0 {
+		mark("answers_differ", "%d of %d answers were not the dataset's: rows with answer_matches 0", differ, compared)
 	}
 	if t := e.Metrics["tokens_per_event"].P50; t != nil && *t >= batchedTokens {
 		mark("batched_stream", "a stream event had %.3g tokens (median): TTFT and ITL are those of batches", *t)
@@ -125,6 +135,32 @@ func (w *window) lengthMismatch() (off bool, asked, got float64) {
 		return false, 0, 0
 	}
 	return math.Abs(got-asked) > lengthShare*asked, asked / n, got / n
+}
+
+// cold is the last phase before this one that was to go on until it is stable and was not.
+func (w *window) cold(out load.Outcome) string {
+	for i := w.phase - 1; i >= 0; i-- {
+		if w.cell.Phases[i].UntilStable {
+			if out.Phases[i].Unstable {
+				return w.cell.Phases[i].Name
+			}
+			break
+		}
+	}
+	return ""
+}
+
+// answersDiffer counts the verified answers that were not the dataset's.
+func (w *window) answersDiffer() (differ, compared int) {
+	for _, rec := range w.ok {
+		if rec.Matches != record.NotCompared {
+			compared++
+		}
+		if rec.Matches == record.Differs {
+			differ++
+		}
+	}
+	return differ, compared
 }
 
 // piledUp reports whether the requests in flight of an open loop grew by more than a

@@ -35,6 +35,8 @@ type Summary struct {
 	Schema     int               `json:"schema"` // 1
 	Run        Run               `json:"run"`
 	Cells      []Entry           `json:"cells"`
+	Repeats    []Repeats         `json:"repeats"`     // of cells that were measured more than once
+	Servers    []Comparison      `json:"comparisons"` // of the servers of each benchmark
 	Thresholds []ThresholdResult `json:"thresholds"`
 }
 
@@ -47,13 +49,16 @@ type Entry struct {
 	Model     string            `json:"model"`
 	Dataset   string            `json:"dataset"`
 	Matrix    map[string]string `json:"matrix"`
-	Axes      []string          `json:"-"` // names in file order
+	Axes      []string          `json:"axes"` // names in file order
 	Repeat    int               `json:"repeat"`
+	Session   string            `json:"session"` // which start of the server
 	Phase     string            `json:"phase"`
 	Verdict   Verdict           `json:"verdict"`
-	Cause     string            `json:"cause,omitempty"` // why failed or skipped
+	Cause     string            `json:"cause,omitempty"`   // why failed or skipped
+	ByRule    bool              `json:"by_rule,omitempty"` // skipped as the scenario asked for (skip_above)
 	Marks     []Mark            `json:"marks"`
 	Digest    string            `json:"digest"`
+	Workload  string            `json:"workload"` // what is sent and when: plan.Cell
 
 	Window     Window              `json:"window"`
 	Requests   Requests            `json:"requests"`
@@ -62,14 +67,19 @@ type Entry struct {
 	Throughput map[string]*float64 `json:"throughput"`      // over the window
 	WholeRun   map[string]*float64 `json:"whole_run"`       // the same, first send to last arrival of the phase
 	Goodput    map[string]*Goodput `json:"goodput"`
+	Search     *Search             `json:"search,omitempty"` // the entry is then that of the value found
+	Turns      *Turns              `json:"turns"`            // null where no conversation came to a second turn
 	Telemetry  map[string]*float64 `json:"telemetry"`
 	Errors     []ErrorCount        `json:"errors"`
 }
 
-// Window is the stretch that throughput is measured over.
+// Window is the stretch that throughput is measured over, and whether it was steady.
 type Window struct {
-	Seconds float64 `json:"seconds"`
-	Steady  *bool   `json:"steady"` // null: not judged
+	Seconds float64  `json:"seconds"`
+	Steady  *bool    `json:"steady"`   // null: not judged
+	Drift   *float64 `json:"drift"`    // of the output-token rate over the window, as a share of its mean
+	TrendP  *float64 `json:"trend_p"`  // probability of such a trend where there is none
+	QuietMS *float64 `json:"quiet_ms"` // longest stretch without a token while requests were in flight
 }
 
 // Requests are the counts of a measured phase.

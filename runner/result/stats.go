@@ -15,14 +15,17 @@ const (
 )
 
 // NewStats summarises values; NaN ones count as undefined. It sorts values.
-func NewStats(values []float64) *Stats {
+func NewStats(values []float64) *Stats { return (&sorter{}).stats(values) }
+
+// stats is NewStats with this sorter's memory.
+func (o *sorter) stats(values []float64) *Stats {
 	all := len(values)
 	values = slices.DeleteFunc(values, math.IsNaN)
 	s := &Stats{Count: int64(len(values)), Undefined: int64(all - len(values))}
 	if len(values) == 0 {
 		return s
 	}
-	slices.Sort(values)
+	o.sort(values)
 	mean, _ := stats.Mean(values) // errors are for empty input only
 	s.Mean = &mean
 	if len(values) > 1 {
@@ -77,12 +80,12 @@ func interpolate(n int, q float64, at func(i int) float64) float64 {
 // gapLimit is how many gaps are kept one by one; more go into bins of 1 µs.
 const gapLimit = 1 << 24
 
-// gapStats summarises gaps in ns, given in pieces, as ms.
-func gapStats(total int, pieces func(yield func(ns int64))) *Stats {
+// gaps summarises gaps in ns, given in pieces, as ms.
+func (o *sorter) gaps(total int, pieces func(yield func(ns int64))) *Stats {
 	if total <= gapLimit {
 		values := make([]float64, 0, total)
 		pieces(func(ns int64) { values = append(values, float64(ns)/1e6) })
-		return NewStats(values)
+		return o.stats(values)
 	}
 	bins := map[int64]int64{} // µs → gaps
 	var n, mean, m2 float64   // Welford's running mean and variance

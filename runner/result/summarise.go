@@ -15,20 +15,29 @@ import (
 
 // Summarise makes the entries of a cell, one for each measured phase, from its records.
 func Summarise(c *plan.Cell, s *plan.Server, records []record.Record, out load.Outcome) []Entry {
+	summarise := summarisePhases
+	if c.Search != nil {
+		summarise = summariseSearch
+	}
+	entries := summarise(c, s, records, out)
+	if len(entries) == 0 && out.Interrupted {
+		return SkippedEntries(c, s, "interrupted before anything was measured")
+	}
+	return entries
+}
+
+func summarisePhases(c *plan.Cell, s *plan.Server, records []record.Record, out load.Outcome) []Entry {
 	var entries []Entry
 	for i := range c.Phases {
 		if !c.Phases[i].Measure || i >= len(out.Phases) {
 			continue // an interrupted or aborted cell may not have come to this phase
 		}
 		e := newEntry(c, s, c.Phases[i].Name)
-		w := &window{cell: c, phase: i, ran: out.Phases[i], all: records}
+		w := &window{cell: c, phase: i, ran: out.Phases[i], all: records, read: map[string][]float64{}}
 		w.fill(&e, out.Interrupted)
 		e.Marks = marks(&e, w, out)
 		e.Verdict = verdict(&e)
 		entries = append(entries, e)
-	}
-	if len(entries) == 0 && out.Interrupted {
-		return SkippedEntries(c, s, "interrupted before anything was measured")
 	}
 	return entries
 }
@@ -58,7 +67,7 @@ func without(c *plan.Cell, s *plan.Server, v Verdict, cause string) []Entry {
 func newEntry(c *plan.Cell, s *plan.Server, phase string) Entry {
 	e := Entry{
 		Address: c.Name, Benchmark: c.Address.Benchmark, Server: c.Server, Framework: s.Framework, Model: s.Model,
-		Dataset: c.Dataset, Matrix: map[string]string{}, Repeat: c.Address.Repeat, Phase: phase, Digest: c.Digest,
+		Dataset: c.Dataset, Matrix: map[string]string{}, Axes: []string{}, Repeat: c.Address.Repeat, Session: c.Session, Phase: phase, Digest: c.Digest, Workload: c.Workload,
 		Marks: []Mark{}, Metrics: map[string]*Stats{}, Throughput: map[string]*float64{}, WholeRun: map[string]*float64{},
 		Goodput: map[string]*Goodput{}, Telemetry: map[string]*float64{}, Errors: []ErrorCount{},
 	}
@@ -78,9 +87,9 @@ type window struct {
 	ran   load.PhaseOutcome
 	all   []record.Record
 
-	ok     []*record.Record // of this phase
-	units  map[string]string
-	series []float64 // output tokens of each second
+	ok     []*record.Record     // of this phase
+	read   map[string][]float64 // fields of ok that programs have read
+	series []float64            // output tokens of each second
 }
 
 func (w *window) seconds() float64 { return float64(w.ran.End-w.ran.Start) / 1e9 }
@@ -95,6 +104,7 @@ func (w *window) fill(e *Entry, interrupted bool) {
 	w.throughput(e)
 	w.wholeRun(e)
 	w.goodput(e)
+	e.Turns = w.turns()
 }
 
 // requests counts the phase's requests and keeps the ok ones.
@@ -147,16 +157,18 @@ func (w *window) errors() []ErrorCount {
 // metrics summarises every field over the ok requests, the pooled gaps, and the
 // scenario's own metrics.
 func (w *window) metrics(e *Entry) {
+	sorted := &sorter{}
+	into := make([]float64, len(w.ok)) // one for all: stats sorts it
 	for _, f := range fields {
 		if f.Stat {
-			e.Metrics[f.Name] = NewStats(w.column(f.Name))
+			e.Metrics[f.Name] = sorted.stats(column(w.ok, into, f.Name))
 		}
 	}
 	total := 0
 	for _, rec := range w.ok {
 		total += max(0, len(rec.Events)-1)
 	}
-	e.Metrics[metric.ITL.Name] = gapStats(total, func(yield func(int64)) {
+	e.Metrics[metric.ITL.Name] = sorted.gaps(total, func(yield func(int64)) {
 		for _, rec := range w.ok {
 			for i := 1; i < len(rec.Events); i++ {
 				yield(rec.Events[i].At - rec.Events[i-1].At)
@@ -164,7 +176,7 @@ func (w *window) metrics(e *Entry) {
 		}
 	})
 	for _, m := range w.cell.Metrics {
-		e.Metrics[m.Name] = NewStats(w.eval(m.Program))
+		e.Metrics[m.Name] = sorted.stats(w.eval(m.Program))
 		if e.Units == nil {
 			e.Units = map[string]string{}
 		}
@@ -172,20 +184,24 @@ func (w *window) metrics(e *Entry) {
 	}
 }
 
-func (w *window) column(name string) []float64 {
+// column fills in a field of some requests.
+func column(records []*record.Record, into []float64, name string) []float64 {
 	value := values[name]
-	out := make([]float64, len(w.ok))
-	for i, rec := range w.ok {
-		out[i] = value(rec)
+	for i, rec := range records {
+		into[i] = value(rec)
 	}
-	return out
+	return into
 }
 
-// eval runs a program over the ok requests.
+// eval runs a program over the ok requests. Columns that a program has read are kept for
+// the next.
 func (w *window) eval(p *metric.Program) []float64 {
 	cols := make([][]float64, len(p.Columns))
 	for i, name := range p.Columns {
-		cols[i] = w.column(name)
+		if w.read[name] == nil {
+			w.read[name] = column(w.ok, make([]float64, len(w.ok)), name)
+		}
+		cols[i] = w.read[name]
 	}
 	return p.Eval(cols, len(w.ok))
 }
@@ -197,10 +213,12 @@ func (w *window) throughput(e *Entry) {
 		return
 	}
 	w.series = make([]float64, int(seconds))
+	quiet := newSilence(w.ran.Start, w.ran.End)
 	var requests, output, input, busy float64
 	for i := range w.all {
 		rec := &w.all[i]
 		busy += w.overlap(rec)
+		quiet.record(rec)
 		if rec.Status != record.OK {
 			continue
 		}
@@ -224,8 +242,12 @@ func (w *window) throughput(e *Entry) {
 	e.Throughput["input_tokens_per_s"] = ptr(input / seconds)
 	e.Throughput["total_tokens_per_s"] = ptr((input + output) / seconds)
 	e.Throughput["concurrency_achieved"] = ptr(busy / seconds)
-	if is, judged := steady(w.series); judged {
-		e.Window.Steady = &is
+	if ns, known := quiet.longest(); known {
+		e.Window.QuietMS = ptr(float64(ns) / 1e6)
+	}
+	if t, judged := trendOf(w.series); judged {
+		is := t.steady()
+		e.Window.Steady, e.Window.Drift, e.Window.TrendP = &is, ptr(t.drift), ptr(t.p)
 	}
 }
 
@@ -342,7 +364,7 @@ func NewSummary(info *Run, entries []Entry, thresholds []ThresholdResult) *Summa
 	if thresholds == nil {
 		thresholds = []ThresholdResult{}
 	}
-	return &Summary{Schema: 1, Run: *info, Cells: entries, Thresholds: thresholds}
+	return &Summary{Schema: 1, Run: *info, Cells: entries, Repeats: RepeatsOf(entries), Servers: CompareServers(entries), Thresholds: thresholds}
 }
 
 func ptr(f float64) *float64 {

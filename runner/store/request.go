@@ -10,6 +10,7 @@ type Request struct {
 	Skip        []string  `json:"skip"`
 	Parallelism int       `json:"parallelism"`
 	Strict      bool      `json:"strict"`
+	Baseline    string    `json:"baseline,omitempty"` // absolute path of a run's folder or a summary.json
 }
 
 // Setting is one --var or --var-file of the command line.

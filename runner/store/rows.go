@@ -131,6 +131,12 @@ func (w *Rows) appendRow(b []byte, rec *record.Record) []byte {
 	b = strconv.AppendInt(b, int64(rec.Phase), 10)
 	b = append(b, `,"measured":`...)
 	b = strconv.AppendBool(b, w.phases[rec.Phase].Measure)
+	if rec.SearchValue != 0 {
+		b = append(b, `,"search_step":`...)
+		b = strconv.AppendInt(b, int64(rec.SearchStep), 10)
+		b = append(b, `,"search_value":`...)
+		b = appendNumber(b, rec.SearchValue)
+	}
 	for i := range w.fields {
 		f := &w.fields[i]
 		b = append(b, ',', '"')
@@ -148,8 +154,14 @@ func (w *Rows) appendRow(b []byte, rec *record.Record) []byte {
 		b = append(b, '"', ':')
 		b = appendStamp(b, *stamps[i].of(rec))
 	}
+	b = append(b, `,"last_turn":`...)
+	b = strconv.AppendBool(b, rec.LastTurn)
 	b = append(b, `,"first_event_tokens":`...)
 	b = appendCount(b, rec.FirstEventTokens)
+	b = append(b, `,"first_output_tokens":`...)
+	b = appendCount(b, rec.FirstOutTokens)
+	b = append(b, `,"reasoning_events":`...)
+	b = strconv.AppendInt(b, int64(rec.ReasoningEvents), 10)
 	b = append(b, `,"worker":`...)
 	b = strconv.AppendInt(b, int64(rec.Worker), 10)
 	b = append(b, `,"conversation":`...)
@@ -165,6 +177,14 @@ func (w *Rows) appendRow(b []byte, rec *record.Record) []byte {
 			last = e.At
 		}
 		b = append(b, ']')
+	}
+	if rec.System != "" {
+		b = append(b, `,"system":`...)
+		b = appendString(b, rec.System)
+	}
+	if rec.Prompt != "" {
+		b = append(b, `,"prompt":`...)
+		b = appendString(b, rec.Prompt)
 	}
 	if rec.Answer != (record.Answer{}) {
 		answer, err := json.Marshal(rec.Answer)
@@ -221,11 +241,14 @@ func appendCount(b []byte, n int32) []byte {
 type row struct {
 	RequestID        string         `json:"request_id"`
 	PhaseIndex       int            `json:"phase_index"`
+	SearchStep       int            `json:"search_step"`
+	SearchValue      float64        `json:"search_value"`
 	Worker           int32          `json:"worker"`
 	Conversation     int64          `json:"conversation"`
 	ConversationID   string         `json:"conversation_id"`
 	DatasetRow       *int64         `json:"dataset_row"`
 	Turn             int32          `json:"turn"`
+	LastTurn         bool           `json:"last_turn"`
 	HistoryTokens    *int32         `json:"history_tokens"`
 	AskedMin         *int32         `json:"asked_min_tokens"`
 	AskedMax         *int32         `json:"asked_max_tokens"`
@@ -239,17 +262,23 @@ type row struct {
 	Connect          int64          `json:"connect_ns"`
 	RoundTrip        int64          `json:"round_trip_ns"`
 	Reconnects       int32          `json:"reconnects"`
+	Retries          int32          `json:"retries"`
 	InputTokens      *int32         `json:"input_tokens"`
 	OutputTokens     *int32         `json:"output_tokens"`
 	CachedTokens     *int32         `json:"cached_tokens"`
 	ReasoningTokens  *int32         `json:"reasoning_tokens"`
 	FirstEventTokens *int32         `json:"first_event_tokens"`
+	FirstOutTokens   *int32         `json:"first_output_tokens"`
+	ReasoningEvents  int32          `json:"reasoning_events"`
 	TokenSource      string         `json:"token_source"`
 	Stamp            string         `json:"stamp"`
 	FinishReason     string         `json:"finish_reason"`
 	Status           string         `json:"status"`
 	Error            string         `json:"error"`
 	TokenEvents      []int64        `json:"token_events_ns"`
+	AnswerMatches    *int           `json:"answer_matches"`
+	System           string         `json:"system"`
+	Prompt           string         `json:"prompt"`
 	Answer           *record.Answer `json:"answer"`
 }
 
@@ -300,14 +329,18 @@ func (w *row) record() (record.Record, error) {
 		return record.Record{}, err
 	}
 	rec := record.Record{
-		ID: w.RequestID, Phase: w.PhaseIndex, Worker: w.Worker,
-		Conversation: w.Conversation, ConversationID: w.ConversationID, DatasetRow: -1, Turn: w.Turn,
+		ID: w.RequestID, Phase: w.PhaseIndex, SearchStep: w.SearchStep, SearchValue: w.SearchValue, Worker: w.Worker,
+		Conversation: w.Conversation, ConversationID: w.ConversationID, DatasetRow: -1, Turn: w.Turn, LastTurn: w.LastTurn,
 		HistoryTokens: count(w.HistoryTokens), AskedMin: count(w.AskedMin), AskedMax: count(w.AskedMax),
 		Scheduled: w.Scheduled, Sent: w.Sent, FirstEvent: w.FirstEvent, FirstToken: w.FirstToken, FirstOut: w.FirstOut,
-		LastToken: w.LastToken, StreamEnd: w.StreamEnd, Connect: w.Connect, RoundTrip: w.RoundTrip, Reconnects: w.Reconnects,
+		LastToken: w.LastToken, StreamEnd: w.StreamEnd, Connect: w.Connect, RoundTrip: w.RoundTrip, Reconnects: w.Reconnects, Retries: w.Retries,
 		InputTokens: count(w.InputTokens), OutputTokens: count(w.OutputTokens), CachedTokens: count(w.CachedTokens),
-		ReasoningTokens: count(w.ReasoningTokens), FirstEventTokens: count(w.FirstEventTokens),
+		ReasoningTokens: count(w.ReasoningTokens), FirstEventTokens: count(w.FirstEventTokens), FirstOutTokens: count(w.FirstOutTokens), ReasoningEvents: w.ReasoningEvents,
 		TokenSource: source, FinishReason: w.FinishReason, Status: status, Error: w.Error,
+		System: w.System, Prompt: w.Prompt,
+	}
+	if m := w.AnswerMatches; m != nil {
+		rec.Matches = map[int]record.Match{0: record.Differs, 1: record.Same}[*m]
 	}
 	if w.DatasetRow != nil {
 		rec.DatasetRow = *w.DatasetRow

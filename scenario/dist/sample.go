@@ -8,8 +8,11 @@ import (
 	"sort"
 )
 
-// zipfLimit bounds the table of a zipf distribution.
-const zipfLimit = 1 << 20
+// zipfLimit bounds the table of a zipf distribution; zipfTail ends one without a table.
+const (
+	zipfLimit = 1 << 20
+	zipfTail  = 1 << 31
+)
 
 // Sampler draws from a distribution. It is read-only once made.
 type Sampler struct {
@@ -44,14 +47,9 @@ func New(d Dist) (*Sampler, error) {
 			return nil, fmt.Errorf("%s needs a mean above 0", d.Kind)
 		}
 	case Zipf:
-		if d.Alpha == nil || *d.Alpha <= 0 || d.Max == nil || *d.Max < 1 || *d.Max > zipfLimit {
-			return nil, fmt.Errorf("zipf needs an alpha above 0 and a max from 1 to %d", zipfLimit)
+		if err := s.zipf(); err != nil {
+			return nil, err
 		}
-		weights := make([]float64, int(*d.Max))
-		for i := range weights {
-			weights[i] = math.Pow(float64(i+1), -*d.Alpha)
-		}
-		s.cum = cumulate(weights)
 	case Choice:
 		if err := s.choice(); err != nil {
 			return nil, err
@@ -84,6 +82,29 @@ func (s *Sampler) lognormal() error {
 	if s.sigma < 0 {
 		return errors.New("sigma must not be negative")
 	}
+	return nil
+}
+
+// zipf needs no table where alpha is above 1: the distribution is then one over all whole
+// numbers, of which those above max count as max, as in the field's multi-turn benchmark.
+// With a smaller alpha there is one over 1 to max only.
+func (s *Sampler) zipf() error {
+	d := s.dist
+	switch {
+	case d.Alpha == nil || *d.Alpha <= 0:
+		return errors.New("zipf needs an alpha above 0")
+	case d.Max != nil && *d.Max < 1:
+		return fmt.Errorf("zipf has a max of %v, it must be 1 or more", *d.Max)
+	case *d.Alpha > 1:
+		return nil
+	case d.Max == nil || *d.Max > zipfLimit:
+		return fmt.Errorf("zipf needs a max from 1 to %d where alpha is not above 1", zipfLimit)
+	}
+	weights := make([]float64, int(*d.Max))
+	for i := range weights {
+		weights[i] = math.Pow(float64(i+1), -*d.Alpha)
+	}
+	s.cum = cumulate(weights)
 	return nil
 }
 
@@ -130,10 +151,36 @@ func (s *Sampler) Int(r *rand.Rand) int64 {
 	return int64(math.Round(s.Float(r)))
 }
 
+// Ints draws n counts that belong together. A lognormal distribution that is given by its
+// mean is scaled so that the mean of these n is that mean, then cut at max and rounded: so
+// the field's multi-turn benchmark draws its lengths. The others are drawn one by one.
+func (s *Sampler) Ints(r *rand.Rand, n int) []int64 {
+	out := make([]int64, n)
+	if s.dist.Kind != Lognormal || s.dist.Mean == nil {
+		for i := range out {
+			out[i] = s.Int(r)
+		}
+		return out
+	}
+	draws, sum := make([]float64, n), 0.0
+	for i := range draws {
+		draws[i] = s.draw(r)
+		sum += draws[i]
+	}
+	scale := *s.dist.Mean * float64(n) / sum
+	for i, v := range draws {
+		out[i] = int64(math.RoundToEven(s.clip(v * scale)))
+	}
+	return out
+}
+
 // Float draws a number. What lies outside of min and max is set to them, as the field's
 // multi-turn benchmark does.
 func (s *Sampler) Float(r *rand.Rand) float64 {
-	v := s.draw(r)
+	return s.clip(s.draw(r))
+}
+
+func (s *Sampler) clip(v float64) float64 {
 	if s.dist.Min != nil {
 		v = math.Max(v, *s.dist.Min)
 	}
@@ -157,6 +204,9 @@ func (s *Sampler) draw(r *rand.Rand) float64 {
 	case Poisson:
 		return poisson(r, *d.Mean)
 	case Zipf:
+		if s.cum == nil {
+			return float64(rand.NewZipf(r, *d.Alpha, 1, zipfTail).Uint64() + 1)
+		}
 		return float64(s.index(r) + 1)
 	case Choice:
 		return d.Values[s.index(r)]

@@ -61,50 +61,67 @@ const (
 	NullIsUnknown = 2 // a threshold: undecided
 )
 
+// block is how many rows go through the whole program at a time: a stack of such columns
+// stays in the processor's nearest cache.
+const block = 1024
+
 // Eval runs the program over n rows: cols are the Columns in their order, each of n
 // values. The result has n values; a condition's are 1, 0, or NaN for undecided.
 func (p *Program) Eval(cols [][]float64, n int) []float64 {
-	stack := make([][]float64, 0, p.Depth)
-	pop := func() []float64 {
-		top := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		return top
+	var (
+		out     = make([]float64, n)
+		size    = min(n, block)
+		results = make([]float64, p.Depth*size) // of the operations, a place for each depth of the stack
+		consts  = make([]float64, len(p.Consts)*size)
+		stack   = make([][]float64, p.Depth)
+	)
+	for i, v := range p.Consts {
+		fill(consts[i*size:(i+1)*size], v)
 	}
-	for _, in := range p.Code {
-		out := make([]float64, n)
-		switch {
-		case in.Op == Const:
-			for i := range out {
-				out[i] = p.Consts[in.Arg]
+	for from := 0; from < n; from += size {
+		rows := min(size, n-from)
+		top := 0 // of the stack: how many columns are on it
+		for _, in := range p.Code {
+			pops := in.Op.operands()
+			at := top - pops
+			result := results[at*size:][:rows]
+			switch args := stack[at:top]; {
+			case in.Op == Const:
+				result = consts[in.Arg*size:][:rows]
+			case in.Op == Col:
+				result = cols[in.Arg][from:][:rows]
+			case pops == 1:
+				unary(in.Op, result, args[0])
+			case pops == 2:
+				binary(in, result, args[0], args[1])
+			default:
+				choose(result, args[0], args[1], args[2])
 			}
-		case in.Op == Col:
-			copy(out, cols[in.Arg])
-		case in.Op <= Ceil:
-			x := pop()
-			for i := range out {
-				out[i] = unary(in.Op, x[i])
-			}
-		case in.Op == Select:
-			no, yes, cond := pop(), pop(), pop()
-			for i := range out {
-				switch {
-				case math.IsNaN(cond[i]):
-					out[i] = math.NaN()
-				case cond[i] != 0:
-					out[i] = yes[i]
-				default:
-					out[i] = no[i]
-				}
-			}
-		default:
-			y, x := pop(), pop()
-			for i := range out {
-				out[i] = binary(in, x[i], y[i])
-			}
+			stack[at] = result
+			top = at + 1
 		}
-		stack = append(stack, out)
+		copy(out[from:], stack[0])
 	}
-	return pop()
+	return out
+}
+
+func fill(column []float64, v float64) {
+	for i := range column {
+		column[i] = v
+	}
+}
+
+// operands is how many columns an operation pops.
+func (op Op) operands() int {
+	switch {
+	case op == Const || op == Col:
+		return 0
+	case op <= Ceil:
+		return 1
+	case op == Select:
+		return 3
+	}
+	return 2
 }
 
 // Scalar runs the program on one row.
@@ -116,86 +133,155 @@ func (p *Program) Scalar(values []float64) float64 {
 	return p.Eval(cols, 1)[0]
 }
 
-func unary(op Op, x float64) float64 {
+// The operations below read and write columns of one length; out may be one of those that
+// they read. The loop is inside the choice of operation, as it runs for every row.
+
+func unary(op Op, out, x []float64) {
+	x = x[:len(out)]
 	switch op {
 	case Neg:
-		return -x
+		for i := range out {
+			out[i] = -x[i]
+		}
 	case Not:
-		return 1 - x // NaN stays NaN
+		for i := range out {
+			out[i] = 1 - x[i] // NaN stays NaN
+		}
 	case Abs:
-		return math.Abs(x)
+		for i := range out {
+			out[i] = math.Abs(x[i])
+		}
 	case Floor:
-		return math.Floor(x)
+		for i := range out {
+			out[i] = math.Floor(x[i])
+		}
 	case Ceil:
-		return math.Ceil(x)
+		for i := range out {
+			out[i] = math.Ceil(x[i])
+		}
+	default:
+		panic(fmt.Sprintf("metric: operation %d has not one operand", op))
 	}
-	panic(fmt.Sprintf("metric: operation %d has not one operand", op))
 }
 
-func binary(in Instr, x, y float64) float64 {
+func binary(in Instr, out, x, y []float64) {
+	x, y = x[:len(out)], y[:len(out)]
 	switch in.Op {
 	case Add:
-		return x + y
+		for i := range out {
+			out[i] = x[i] + y[i]
+		}
 	case Sub:
-		return x - y
+		for i := range out {
+			out[i] = x[i] - y[i]
+		}
 	case Mul:
-		return x * y
+		for i := range out {
+			out[i] = x[i] * y[i]
+		}
 	case Div:
-		if y == 0 {
-			return math.NaN() // a ratio to nothing is undefined, not infinite
+		for i := range out {
+			out[i] = divide(x[i], y[i])
 		}
-		return x / y
 	case Mod:
-		return math.Mod(x, y)
+		for i := range out {
+			out[i] = math.Mod(x[i], y[i])
+		}
 	case Pow:
-		return math.Pow(x, y)
+		for i := range out {
+			out[i] = math.Pow(x[i], y[i])
+		}
 	case Min:
-		return math.Min(x, y)
+		for i := range out {
+			out[i] = min(x[i], y[i]) // NaN where one is
+		}
 	case Max:
-		return math.Max(x, y)
+		for i := range out {
+			out[i] = max(x[i], y[i])
+		}
 	case And:
-		if x == 0 || y == 0 {
-			return 0
+		for i := range out {
+			out[i] = and(x[i], y[i])
 		}
-		return x * y // 1, or NaN
 	case Or:
-		if x == 1 || y == 1 {
-			return 1
+		for i := range out {
+			out[i] = or(x[i], y[i])
 		}
-		return x + y // 0, or NaN
-	}
-	if math.IsNaN(x) || math.IsNaN(y) {
-		switch in.Arg {
-		case NullIsTrue:
-			return 1
-		case NullIsUnknown:
-			return math.NaN()
+	default:
+		null := onNull(in.Arg)
+		for i := range out {
+			switch a, b := x[i], y[i]; {
+			case a != a || b != b: // NaN
+				out[i] = null
+			case compare(in.Op, a, b):
+				out[i] = 1
+			default:
+				out[i] = 0
+			}
 		}
-		return 0
 	}
-	return compare(in.Op, x, y)
 }
 
-func compare(op Op, x, y float64) float64 {
-	var is bool
-	switch op {
-	case Lt:
-		is = x < y
-	case Le:
-		is = x <= y
-	case Gt:
-		is = x > y
-	case Ge:
-		is = x >= y
-	case Eq:
-		is = x == y
-	case Ne:
-		is = x != y
-	default:
-		panic(fmt.Sprintf("metric: operation %d has not two operands", op))
+// choose is Select: condition ? yes : no.
+func choose(out, condition, yes, no []float64) {
+	for i := range out {
+		switch c := condition[i]; {
+		case c != c:
+			out[i] = math.NaN()
+		case c != 0:
+			out[i] = yes[i]
+		default:
+			out[i] = no[i]
+		}
 	}
-	if is {
+}
+
+func divide(x, y float64) float64 {
+	if y == 0 {
+		return math.NaN() // a ratio to nothing is undefined, not infinite
+	}
+	return x / y
+}
+
+func and(x, y float64) float64 {
+	if x == 0 || y == 0 {
+		return 0
+	}
+	return x * y // 1, or NaN
+}
+
+func or(x, y float64) float64 {
+	if x == 1 || y == 1 {
 		return 1
 	}
+	return x + y // 0, or NaN
+}
+
+// onNull is what a comparison gives where one of its sides is null.
+func onNull(arg int) float64 {
+	switch arg {
+	case NullIsTrue:
+		return 1
+	case NullIsUnknown:
+		return math.NaN()
+	}
 	return 0
+}
+
+func compare(op Op, x, y float64) bool {
+	switch op {
+	case Lt:
+		return x < y
+	case Le:
+		return x <= y
+	case Gt:
+		return x > y
+	case Ge:
+		return x >= y
+	case Eq:
+		return x == y
+	case Ne:
+		return x != y
+	}
+	panic(fmt.Sprintf("metric: operation %d has not two operands", op))
 }

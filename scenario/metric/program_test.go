@@ -2,6 +2,7 @@ package metric
 
 import (
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -43,7 +44,7 @@ func TestEval(t *testing.T) {
 }
 
 func TestRegistry(t *testing.T) {
-	for _, n := range append(append(Request(), Throughput()...), Counts()...) {
+	for _, n := range slices.Concat(Request(), Throughput(), Counts(), Window()) {
 		if n.Doc == "" || (n.Unit == "") != n.Text {
 			t.Errorf("%s lacks a unit or a sentence: %+v", n.Name, n)
 		}
@@ -55,5 +56,51 @@ func TestRegistry(t *testing.T) {
 		if got := FullPath(short); got != full {
 			t.Errorf("FullPath(%q) = %q, want %q", short, got, full)
 		}
+	}
+}
+
+// TestEvalInBlocks: a column longer than a block gives what its rows give one by one.
+func TestEvalInBlocks(t *testing.T) {
+	p := ratio()
+	n := 2*block + 17
+	cols := rows(n)
+	got := p.Eval(cols, n)
+	for _, i := range []int{0, block - 1, block, 2*block - 1, 2 * block, n - 1} {
+		if want := p.Scalar([]float64{cols[0][i], cols[1][i]}); got[i] != want {
+			t.Errorf("row %d is %v in the column, %v alone", i, got[i], want)
+		}
+	}
+}
+
+// ratio is a / max(b, 1) * 1000.
+func ratio() *Program {
+	return &Program{Columns: []string{"a", "b"}, Consts: []float64{1, 1000}, Depth: 3, Code: []Instr{
+		{Op: Col}, {Op: Col, Arg: 1}, {Op: Const}, {Op: Max}, {Op: Div}, {Op: Const, Arg: 1}, {Op: Mul},
+	}}
+}
+
+func rows(n int) [][]float64 {
+	cols := [][]float64{make([]float64, n), make([]float64, n)}
+	for i := range n {
+		cols[0][i], cols[1][i] = float64(i%997), float64(i%131)
+	}
+	return cols
+}
+
+// BenchmarkEval is a metric and an slo over a million rows; ns/row is what one row costs.
+func BenchmarkEval(b *testing.B) {
+	const n = 1_000_000
+	cols := rows(n)
+	slo := &Program{Columns: []string{"a", "b"}, Consts: []float64{500, 50}, Depth: 3, Bool: true, Code: []Instr{
+		{Op: Col}, {Op: Const}, {Op: Le, Arg: NullIsFalse}, {Op: Col, Arg: 1}, {Op: Const, Arg: 1}, {Op: Le, Arg: NullIsTrue}, {Op: And},
+	}}
+	for name, p := range map[string]*Program{"metric": ratio(), "slo": slo} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Eval(cols, n)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/row")
+		})
 	}
 }

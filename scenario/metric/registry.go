@@ -27,6 +27,7 @@ var request = []Number{
 	{Name: "send_lag_ms", Unit: "ms", Stat: true, Doc: "sent − scheduled: the client's own fault."},
 	{Name: "connect_ms", Unit: "ms", Stat: true, Doc: "Connection set-up, where one had to be made; never part of TTFT."},
 	{Name: "reconnects", Unit: "1", Doc: "Connections found dead before a byte of the response and replaced."},
+	{Name: "retries", Unit: "1", Doc: "Sends that failed before this one; send_lag_ms is undefined after them."},
 	{Name: "ttfr_ms", Unit: "ms", Stat: true, Doc: "sent → the first stream event of any kind; a role chunk counts."},
 	{Name: "ttft_ms", Unit: "ms", Stat: true, Doc: "sent → the first event with non-empty content, reasoning, tool call or text."},
 	{Name: "ttfo_ms", Unit: "ms", Stat: true, Doc: "sent → the first output that is not reasoning."},
@@ -45,6 +46,7 @@ var request = []Number{
 	{Name: "output_tokens_per_s_per_user", Unit: "tokens/s", Stat: true, Doc: "1000 / tpot_ms: the speed one user sees."},
 	{Name: "asked_min_tokens", Unit: "tokens", Doc: "The least output that was asked for."},
 	{Name: "asked_max_tokens", Unit: "tokens", Doc: "The most output that was asked for."},
+	{Name: "answer_matches", Unit: "1", Doc: "1 where the answer is the dataset's, 0 where it differs; null where nobody compares (conversations { verify })."},
 	{Name: "finish_reason", Text: true, Doc: "As the server said."},
 	{Name: "status", Text: true, Doc: "ok, or how the request failed: http_<code> timeout idle_timeout connect_error tls_error reset stream_error truncated malformed empty cancelled unsent skipped."},
 	{Name: "stamp", Text: true, Doc: "kernel: arrivals are the kernel's receive stamps; user: one clock reading per read."},
@@ -75,8 +77,22 @@ var counts = []Number{
 	{Name: "success_rate", Unit: "1", Doc: "ok / scheduled, cancelled ones of an interrupt left out."},
 }
 
+// Window are the numbers of the window itself: result.window.X.
+func Window() []Number { return window }
+
+var window = []Number{
+	{Name: "seconds", Unit: "s", Doc: "Its length."},
+	{Name: "drift", Unit: "1", Doc: "How far the output-token rate drifted over it, as a share of its mean: Theil and Sen's slope of one-second bins; null below 10 of them."},
+	{Name: "trend_p", Unit: "1", Doc: "Probability of such a trend in a rate that has none (Mann-Kendall, corrected for autocorrelation); not_steady is p < 0.01 and a drift over 5 %."},
+	{Name: "quiet_ms", Unit: "ms", Doc: "Longest stretch of it without a token while requests were in flight; null where stream events are not kept."},
+}
+
 // Statistics are the words after a summarised number: result.ttft_ms.p99.
 var Statistics = []string{"count", "mean", "std", "min", "p25", "p50", "p75", "p90", "p95", "p99", "p999", "p9999", "max"}
+
+// TurnFields are the fields that are summarised for the first turns of conversations and
+// for the later ones: result.turns.first.X, result.turns.later.X.
+var TurnFields = []string{"ttft_ms", "tpot_ms", "latency_ms", "input_tokens", "cached_tokens"}
 
 // Goodput are the words after result.goodput.<slo>.
 var Goodput = []string{"requests_per_s", "slo_attainment"}
@@ -97,7 +113,10 @@ func ResultPaths(metrics, slos []string) []string {
 		}
 	}
 	for _, n := range throughput {
-		paths = append(paths, "throughput."+n.Name, "whole_run."+n.Name)
+		paths = append(paths, "throughput."+n.Name)
+		if n.Name != "concurrency_achieved" { // an average over a window
+			paths = append(paths, "whole_run."+n.Name)
+		}
 	}
 	for _, n := range counts {
 		paths = append(paths, "requests."+n.Name)
@@ -107,15 +126,29 @@ func ResultPaths(metrics, slos []string) []string {
 			paths = append(paths, "goodput."+s+"."+w)
 		}
 	}
-	return append(paths, "window.seconds")
+	for _, n := range window {
+		paths = append(paths, "window."+n.Name)
+	}
+	for _, t := range []string{"first", "later"} {
+		paths = append(paths, "turns."+t+".count")
+		for _, f := range TurnFields {
+			for _, s := range Statistics {
+				paths = append(paths, "turns."+t+"."+f+"."+s)
+			}
+		}
+	}
+	return paths
 }
+
+// SearchValue is the path of what a search has found: only cells with a search have it.
+const SearchValue = "search.value"
 
 // FullPath is a path of ResultPaths for what a scenario may write short: ttft_ms.p99 for
 // metrics.ttft_ms.p99, output_tokens_per_s for throughput.output_tokens_per_s.
 func FullPath(path string) string {
 	first, _, _ := strings.Cut(path, ".")
 	switch first {
-	case "metrics", "throughput", "whole_run", "requests", "goodput", "window":
+	case "metrics", "throughput", "whole_run", "requests", "goodput", "window", "turns", "search":
 		return path
 	}
 	for _, n := range throughput {

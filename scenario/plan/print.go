@@ -61,6 +61,9 @@ func (p *Plan) Text(w io.Writer, o TextOptions) error {
 			for j := range c.Phases {
 				fmt.Fprintf(out, "  %s\t%s\n", c.Phases[j].Name, c.Phases[j].describe())
 			}
+			if s := c.Search; s != nil {
+				fmt.Fprintf(out, "  search %s\t%s from %g to %g in %d rungs, goal %s\n", s.Name, s.Vary, s.Rungs[0].Value, s.Rungs[len(s.Rungs)-1].Value, len(s.Rungs), s.Goal)
+			}
 			for _, m := range c.Metrics {
 				fmt.Fprintf(out, "  metric %s\t%s\n", m.Name, m.Source)
 			}
@@ -71,6 +74,7 @@ func (p *Plan) Text(w io.Writer, o TextOptions) error {
 	}
 	for _, d := range p.Datasets {
 		fmt.Fprintf(out, "%s\t%s%s\n", d.Address, d.Type, settings(d.Values))
+		fmt.Fprintf(out, "  needed by a cell\t%s\n  there\t%s\n", d.Needs.needed(), d.Has.there())
 	}
 	for _, t := range p.Thresholds {
 		fmt.Fprintf(out, "threshold.%s\t%s\n", t.Name, t.Source)
@@ -111,6 +115,32 @@ func where(s *Server) string {
 		return " on " + strings.Join(s.Nodes, ", ") + " (this version can't launch it)"
 	}
 	return " on " + strings.Join(s.Nodes, ", ")
+}
+
+// needed says an amount as far as it is known.
+func (a Amount) needed() string {
+	var parts []string
+	if a.Conversations >= 0 {
+		parts = append(parts, count(int(a.Conversations), "conversation"))
+	}
+	if a.Turns >= 0 {
+		parts = append(parts, count(int(a.Turns), "turn"))
+	}
+	if parts == nil {
+		return "by time"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// there says what a dataset has.
+func (a *Amount) there() string {
+	switch {
+	case a == nil:
+		return "not counted: the file is large, sparkrun dataset stats reads it"
+	case a.Conversations < 0:
+		return "endless"
+	}
+	return count(int(a.Conversations), "conversation") + ", " + count(int(a.Turns), "turn")
 }
 
 // describe says what a phase does and when it ends.

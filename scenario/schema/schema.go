@@ -78,6 +78,10 @@ type Kind struct {
 	Options []Attr
 	// Launches says whether this build can start such a server (frameworks only).
 	Launches bool
+	// Timed says that conversations of such a dataset have a time, which phases can replay.
+	Timed bool
+	// Content says that such a sink needs the texts of prompts and answers.
+	Content bool
 	// Check reports what the declarations can't: it sees the decoded values.
 	Check func(Values) []Problem
 }

@@ -12,15 +12,15 @@ import (
 // data line is one event. It finds what it needs by scanning bytes: nothing is decoded
 // until the stream has ended.
 type parser struct {
-	rec   *record.Record
-	keep  bool
-	line  []byte // begun, not ended
-	usage []byte // the last one: some engines send zeros before it, or one per event
-	done  bool   // [DONE] has come
-	other bool   // output that is not reasoning has come
-	like  pattern
-	text  texts
-	now   event // being looked at; here so that it is not made for each
+	rec    *record.Record
+	keep   bool
+	line   []byte // begun, not ended
+	usage  []byte // the last one: some engines send zeros before it, or one per event
+	before []byte // the usage with the last reasoning event, where the server counts along
+	done   bool   // [DONE] has come
+	like   pattern
+	text   texts
+	now    event // being looked at; here so that it is not made for each
 }
 
 // feed takes bytes that arrived at the given time.
@@ -29,6 +29,9 @@ func (p *parser) feed(b []byte, at int64) error {
 		if len(p.line) == 0 {
 			if value, rest, ok := p.like.match(b); ok {
 				p.token(at)
+				if p.like.thinks {
+					p.rec.ReasoningEvents++
+				}
 				if p.keep {
 					p.text.add(p.like.thinks, value)
 				}
@@ -113,19 +116,15 @@ func (p *parser) event(line []byte, at int64) error {
 	}
 	if rec.FirstToken == 0 {
 		rec.FirstToken = at
-		rec.FirstEventTokens = 1
-		if e.usage != nil {
-			var u struct {
-				N int32 `json:"completion_tokens"`
-			}
-			if json.Unmarshal(e.usage, &u) == nil && u.N > 0 {
-				rec.FirstEventTokens = u.N
-			}
-		}
+		rec.FirstEventTokens = max(1, completionTokens(e.usage))
 	}
-	if out && !p.other {
-		p.other = true
+	switch {
+	case !out:
+		rec.ReasoningEvents++
+		p.before = append(p.before[:0], e.usage...)
+	case rec.FirstOut == 0:
 		rec.FirstOut = at
+		rec.FirstOutTokens = max(1, completionTokens(e.usage)-completionTokens(p.before))
 	}
 	p.token(at)
 	p.like.learn(line, e)
@@ -139,6 +138,15 @@ func (p *parser) event(line []byte, at int64) error {
 		p.text.addTools(e.tools)
 	}
 	return nil
+}
+
+// completionTokens is the count in a usage, 0 where there is none.
+func completionTokens(usage []byte) int32 {
+	var u struct {
+		N int32 `json:"completion_tokens"`
+	}
+	_ = json.Unmarshal(usage, &u) // the last usage is judged, the others may be what they like
+	return u.N
 }
 
 // finish judges a whole stream and takes its token counts.

@@ -45,6 +45,10 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 			if err := refuse(s.Plan); err != nil {
 				return err
 			}
+			sets := &datasets{}
+			if err := report(env, sets.check(s, 0), s.Files); err != nil {
+				return err
+			}
 			if f.runID == "" {
 				f.runID = store.NewID(env.Now())
 			}
@@ -52,7 +56,7 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 			if err != nil {
 				return exit(exitRun, "%v", err)
 			}
-			return execute(env, s, st, store.Request{
+			return execute(env, s, sets, st, store.Request{
 				Paths: absolute(args), Vars: settings(f.vars, s.Plan), Only: f.only, Skip: f.skip,
 				Parallelism: f.parallelism, Strict: f.strict,
 			}, f.output, nil)

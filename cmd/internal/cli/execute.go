@@ -42,9 +42,9 @@ type runFile struct {
 	Plan    any           `json:"plan"`
 }
 
-// execute runs a plan in its run's folder and shows it. finished are the cells that an
-// earlier try has done.
-func execute(env *Env, s *scenario.Scenario, st *store.Run, req store.Request, out outputFlags, finished map[string]journal.Line) error {
+// execute runs a plan in its run's folder and shows it. sets are the datasets that have
+// been read already, finished the cells that an earlier try has done.
+func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req store.Request, out outputFlags, finished map[string]journal.Line) error {
 	clock := record.NewClock()
 	info := runInfo(env, s, st, clock)
 	if err := st.WriteJSON("run.json", runFile{1, info, req, s.Plan}); err != nil {
@@ -84,7 +84,7 @@ func execute(env *Env, s *scenario.Scenario, st *store.Run, req store.Request, o
 	defer stopSignals()
 	report := runner.Run(runner.Config{
 		Plan: s.Plan, Info: info, Store: st, Journal: jour, Clock: clock,
-		Tools: tools(env), Sinks: open, Parallelism: req.Parallelism, Strict: req.Strict,
+		Tools: tools(env, st.ID, sets), Sinks: open, Parallelism: req.Parallelism, Strict: req.Strict,
 		Control: control, Resume: "sparkrun resume " + st.Dir, Finished: finished,
 		Observe: func(e runner.Event) {
 			logs.event(e)

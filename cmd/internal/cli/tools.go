@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"slices"
 
 	"sparkrun/runner"
 	"sparkrun/runner/dataset"
@@ -21,8 +22,8 @@ import (
 	"sparkrun/targets/wire"
 )
 
-// tools hands the runner what it must not import.
-func tools(env *Env) runner.Tools {
+// tools hands the runner what it must not import. run is the run's id.
+func tools(env *Env, run string, sets *datasets) runner.Tools {
 	return runner.Tools{
 		Self: env.Self,
 		Node: func(name string) (targets.Node, error) {
@@ -36,31 +37,39 @@ func tools(env *Env) runner.Tools {
 			headers := map[string]schema.Text{}
 			maps.Copy(headers, ep.Headers)
 			maps.Copy(headers, c.Request.Headers)
-			spares, grow := connections(c.Phases)
+			spares, grow := connections(c)
 			return wire.New(wire.Options{
 				BaseURL: ep.URL, API: c.API, Stream: c.Stream, Key: ep.Key, Headers: headers,
 				Clock: clock, UserAgent: "sparkrun/" + version(), Connections: spares, Grow: grow,
 			})
 		},
 		Source: func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint) (load.Source, error) {
-			return dataset.Open(ctx, *d, dataset.Options{
-				Cell: c, Model: ep.Model, Open: openFile,
+			set, err := sets.get(d)
+			if err != nil {
+				return nil, err
+			}
+			return set.Open(ctx, dataset.Options{
+				Cell: c, Model: ep.Model, Run: run,
 				Forced:    func(least, most int) map[string]any { return framework.ForcedFields(s.Framework, least, most) },
 				Tokenizer: framework.Tokenizer{Client: http.DefaultClient, Endpoint: ep, API: c.API},
 			})
 		},
-		CheckDataset: func(_ context.Context, d *plan.Dataset) error { return dataset.Check(*d, openFile) },
+		CheckDataset: func(_ context.Context, d *plan.Dataset) error { _, err := sets.get(d); return err },
 	}
 }
 
 // connections are how many a cell's closed loops use at once, and whether it has an open
 // loop, which does not say.
-func connections(phases []plan.Phase) (most int, open bool) {
+func connections(c *plan.Cell) (most int, open bool) {
+	phases := slices.Clone(c.Phases)
+	if c.Search != nil {
+		phases = append(phases, c.Search.Rungs[len(c.Search.Rungs)-1].Phases...)
+	}
 	for i := range phases {
 		if c := phases[i].Concurrency; c != nil {
 			most = max(most, int(math.Round(max(c.From, c.To))))
 		}
-		open = open || phases[i].Rate != nil
+		open = open || phases[i].OpenLoop()
 	}
 	return most, open
 }

@@ -1,0 +1,23 @@
+server "a" {
+  framework = "sim"
+}
+dataset "d" {
+  type  = "synthetic"
+  shape = "D(64,8)"
+}
+benchmark "b" {
+  server  = server.a
+  dataset = dataset.d
+
+  phase "steady" {
+    requests    = 10
+    concurrency = 2
+  }
+}
+sink "excel" {
+  compat             = "seed"
+  warmup_percentages = ["100%"] # ERROR: each must be a percentage from 0% to below 100%
+}
+sink "console" {
+  warmup_percentages = ["10%"] # ERROR: warmup_percentages is of compat = "seed"
+}
