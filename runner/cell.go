@@ -79,7 +79,7 @@ func (r *run) cell(c *plan.Cell) error {
 	for i := range cell.Entries {
 		cell.Entries[i].Model = cell.Model
 		if r.Parallelism > 1 {
-			cell.Entries[i].Add("shared_client", fmt.Sprintf("up to %d cells loaded at a time", r.Parallelism))
+			cell.Entries[i].AddShared(r.Parallelism)
 		}
 	}
 	failure := r.failure(ctx, c, err, rows.Close(), out, cell.Entries)
@@ -87,17 +87,10 @@ func (r *run) cell(c *plan.Cell) error {
 	switch {
 	case failure != nil && errors.Is(failure, errInterrupted):
 		outcome, cause = "interrupted", failure.Error()
-		for i := range cell.Entries {
-			if e := &cell.Entries[i]; e.Requests.OK == 0 {
-				e.Verdict, e.Cause = result.Skipped, "interrupted before a request succeeded"
-			}
-		}
 	case failure != nil:
 		outcome, cause = "failed", failure.Error()
-		for i := range cell.Entries {
-			cell.Entries[i].Verdict, cell.Entries[i].Cause = result.Failed, cause
-		}
 	}
+	result.Conclude(cell.Entries, outcome, cause)
 	r.endCell(cell, outcome, cause)
 	return failure
 }

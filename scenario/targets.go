@@ -299,7 +299,7 @@ func (l *loader) copy(out io.Writer, path string) error {
 }
 
 // defaultSinks are there where the scenario names none.
-var defaultSinks = []string{"console", "excel"}
+var defaultSinks = []string{"console", "excel", "html"}
 
 func (l *loader) sinks() {
 	t := blockType(topBlocks, "sink")

@@ -200,6 +200,11 @@ func verdict(e *Entry) Verdict {
 	return worst
 }
 
+// AddShared marks an entry whose cell loaded beside others.
+func (e *Entry) AddShared(cells int) {
+	e.Add("shared_client", fmt.Sprintf("up to %d cells loaded at a time", cells))
+}
+
 // Add marks an entry after the fact and judges it anew.
 func (e *Entry) Add(name, why string) {
 	e.Marks = append(e.Marks, Mark{name, why})

@@ -42,6 +42,21 @@ func summarisePhases(c *plan.Cell, s *plan.Server, records []record.Record, out 
 	return entries
 }
 
+// Conclude judges what was measured of a cell by how it ended: "succeeded", "failed" or
+// "interrupted".
+func Conclude(entries []Entry, outcome, cause string) {
+	for i := range entries {
+		e := &entries[i]
+		switch {
+		case e.Verdict == Skipped:
+		case outcome == "failed":
+			e.Verdict, e.Cause = Failed, cause
+		case outcome == "interrupted" && e.Requests.OK == 0:
+			e.Verdict, e.Cause = Skipped, "interrupted before a request succeeded"
+		}
+	}
+}
+
 // FailedEntries are the entries of a cell that could not be measured.
 func FailedEntries(c *plan.Cell, s *plan.Server, cause string) []Entry {
 	return without(c, s, Failed, cause)

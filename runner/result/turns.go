@@ -56,6 +56,9 @@ func (t *Turns) value(part []string) *float64 {
 	if part[0] == "later" {
 		of = t.Later
 	}
+	if of == nil {
+		return nil // a file that we did not write
+	}
 	switch s := of.fields(); {
 	case len(part) == 2 && part[1] == "count":
 		return ptr(float64(of.Count))

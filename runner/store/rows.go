@@ -283,8 +283,10 @@ type row struct {
 }
 
 // ReadRows reads the records of cell n back, to its last whole line.
-func (r *Run) ReadRows(n int) ([]record.Record, error) {
-	file, err := os.Open(r.RowsPath(n))
+func (r *Run) ReadRows(n int) ([]record.Record, error) { return readRowFile(r.RowsPath(n)) }
+
+func readRowFile(path string) ([]record.Record, error) {
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read rows: %w", err)
 	}
