@@ -191,6 +191,33 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+// TestFilesAreIdentity: a dataset's files shape its digest, and those that they name in turn.
+func TestFilesAreIdentity(t *testing.T) {
+	const generator = `{"filetype": "generate_conversations", "num_conversations": 1, "text_files": ["t.txt"], "prompt_input": {}, "prompt_output": {}}`
+	digest := func(files map[string]string) string {
+		files["s.hcl"] = "server \"sim\" {}\ndataset \"conversations\" {\n path = \"g.json\"\n}\nbenchmark \"b\" {\n server = server.sim\n dataset = dataset.conversations\n phase \"p\" {\n requests = 1\n concurrency = 1\n }\n}\n"
+		s, diags := scenario.Load(options(files, "s.hcl"))
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		return s.Plan.Cells[0].Digest
+	}
+	before := digest(map[string]string{"g.json": generator, "t.txt": "a text"})
+	for name, c := range map[string]struct {
+		files map[string]string
+		same  bool
+	}{
+		"the same":     {map[string]string{"g.json": generator, "t.txt": "a text"}, true},
+		"another text": {map[string]string{"g.json": generator, "t.txt": "another text"}, false},
+		"another file": {map[string]string{"g.json": generator + " ", "t.txt": "a text"}, false},
+		"no text":      {map[string]string{"g.json": generator}, false}, // whoever reads it says so
+	} {
+		if got := digest(c.files); (got == before) != c.same {
+			t.Errorf("%s: digest %s, before %s", name, got, before)
+		}
+	}
+}
+
 func names(p *plan.Plan) []string {
 	var out []string
 	for _, c := range p.Cells {

@@ -134,24 +134,31 @@ func (s *fileSet) note() string {
 }
 
 func (s *fileSet) play(p play) (scripts, error) {
-	lengths, err := s.answers(p)
-	if err != nil {
-		return nil, err
+	f := &fileScripts{fileSet: s, ctx: p.ctx}
+	if p.asIs {
+		return f, nil
 	}
-	return &fileScripts{fileSet: s, ctx: p.ctx, answers: lengths}, nil
+	var err error
+	f.answers, err = s.answers(p)
+	return f, err
 }
 
 // fileScripts are a file's conversations in its order.
 type fileScripts struct {
 	*fileSet
 	ctx     context.Context
-	answers *answerLengths
+	answers *answerLengths // nil: not wanted
 	rest    *reader
 	at      int64 // the next of rest
 }
 
 // note says how lengths were counted.
-func (f *fileScripts) note() string { return f.answers.note }
+func (f *fileScripts) note() string {
+	if f.answers == nil {
+		return ""
+	}
+	return f.answers.note
+}
 
 func (f *fileScripts) script(i int64) (*script, error) {
 	if i < int64(len(f.head)) {

@@ -143,7 +143,7 @@ func TestBrokenFiles(t *testing.T) {
 		"empty in sharegpt":         {"sharegpt", "[\n\n{\"conversations\":[]}]", "f: conversation 0 (line 3): it is empty: a conversation has at least one message of the user; set skip_invalid = true to leave out such conversations"},
 		"gpt first":                 {"sharegpt", `{"conversations":[{"from":"gpt","value":"a"}]}`, "f: line 1: message 1 is the assistant's, and no user's is before it: a conversation begins with the user"},
 	} {
-		if got := playAll(t, c.kind, c.file, nil); !strings.Contains(got, c.err) {
+		if got := playAll(t, c.kind, c.file, nil); !strings.Contains(got, c.err) || !strings.HasPrefix(got, "f: ") || strings.HasPrefix(got, "f: f: ") {
 			t.Errorf("%s: %s\nwant an error with\n%s", name, got, c.err)
 		}
 	}
