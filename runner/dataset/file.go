@@ -149,7 +149,8 @@ type fileScripts struct {
 	ctx     context.Context
 	answers *answerLengths // nil: not wanted
 	rest    *reader
-	at      int64 // the next of rest
+	stop    func() bool // nobody closes rest at the cell's end
+	at      int64       // the next of rest
 }
 
 // note says how lengths were counted.
@@ -188,7 +189,7 @@ func (f *fileScripts) script(i int64) (*script, error) {
 
 // again opens the file from its beginning. It is closed when the cell ends.
 func (f *fileScripts) again() error {
-	if f.rest != nil {
+	if f.rest != nil && f.stop() {
 		f.rest.close()
 	}
 	rest, err := newReader(f.path, f.open, f.format, f.skip)
@@ -196,6 +197,6 @@ func (f *fileScripts) again() error {
 		return err
 	}
 	f.rest, f.at = rest, 0
-	context.AfterFunc(f.ctx, func() { rest.close() })
+	f.stop = context.AfterFunc(f.ctx, func() { rest.close() })
 	return nil
 }

@@ -69,7 +69,7 @@ func (ds *datasets) check(s *scenario.Scenario, all bool) hcl.Diagnostics {
 		}
 		d.Has = amount(s.Plan, d, set)
 		if needs, has := d.Needs, d.Has; d.Values.String("when_exhausted") == "stop" && has.Conversations >= 0 && (needs.Turns > has.Turns || needs.Conversations > has.Conversations) {
-			say(hcl.DiagWarning, "Dataset that is too small", `%s has %d conversations with %d turns, and a cell needs more (%d turns): it will end early. Add to the dataset, or set when_exhausted = "repeat".`, d.Address, has.Conversations, has.Turns, needs.Turns)
+			say(hcl.DiagWarning, "Dataset that is too small", `%s has %d conversations with %d turns, and a cell needs more (%s): it will end early. Add to the dataset, or set when_exhausted = "repeat".`, d.Address, has.Conversations, has.Turns, needs)
 		}
 	}
 	for _, d := range diags {
