@@ -195,7 +195,7 @@ var topBlocks = []BlockType{
 		bare("price_per_hour", schema.Float, none, "What an hour costs."),
 	}},
 	{Name: "server", Label: true, Doc: "An inference server.", Attrs: append(append([]schema.Attr{}, serverAttrs...), engineAttrs...), Free: "those of the framework (sparkrun help NAME)", Blocks: serverBlocks},
-	{Name: "dataset", Label: true, Doc: "What is sent.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "synthetic, conversations, sharegpt, jsonl, lines or trace.")}, Free: "those of the type (sparkrun help NAME)"},
+	{Name: "dataset", Label: true, Doc: "What is sent.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "Its type; sparkrun dataset --help lists them.")}, Free: "those of the type (sparkrun help NAME)"},
 	{Name: "phase", Label: true, Doc: "A stretch of load with its stop rules.", Attrs: phaseAttrs},
 	{Name: "benchmark", Label: true, Doc: "Which cells are measured.", Attrs: []schema.Attr{
 		must(bare("server", schema.Object, none, "server.NAME, or matrix.server.")), must(bare("dataset", schema.Object, none, "dataset.NAME.")),

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -294,6 +295,12 @@ func (l *loader) datasets() {
 				d.Digest = hex.EncodeToString(sum.Sum(nil))
 			}
 		}
+		if kind.Files != nil && len(l.diags) == before {
+			for _, p := range kind.Files(v, l.open) {
+				_ = l.copy(sum, p) // it is read, and missed, where the dataset is checked
+				d.Digest = hex.EncodeToString(sum.Sum(nil))
+			}
+		}
 		l.plan.Datasets = append(l.plan.Datasets, d)
 		if len(l.diags) == before {
 			l.problems(b, kind, v)
@@ -303,20 +310,22 @@ func (l *loader) datasets() {
 
 // copy writes an input file to out, without holding it in memory where Open is there.
 func (l *loader) copy(out io.Writer, path string) error {
-	if l.Open == nil {
-		content, err := l.ReadFile(path)
-		if err == nil {
-			_, err = out.Write(content)
-		}
-		return err
-	}
-	f, err := l.Open(path)
+	f, err := l.open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	_, err = io.Copy(out, f)
 	return err
+}
+
+// open opens an input file.
+func (l *loader) open(path string) (io.ReadCloser, error) {
+	if l.Open != nil {
+		return l.Open(path)
+	}
+	content, err := l.ReadFile(path)
+	return io.NopCloser(bytes.NewReader(content)), err
 }
 
 // defaultSinks are there where the scenario names none.

@@ -49,7 +49,10 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 				return err
 			}
 			sets := &datasets{}
-			if err := report(env, sets.check(s, 0), s.Files); err != nil {
+			if !f.output.quiet {
+				sets.say = env.Stderr
+			}
+			if err := report(env, sets.check(s, true), s.Files); err != nil {
 				return err
 			}
 			baseline, err := findBaseline(env, f.out, f.baseline, s.Plan)

@@ -25,7 +25,7 @@ needs and has. Datasets in files of up to 64 MB are read and checked.`,
 			if err != nil {
 				return err
 			}
-			if err := report(env, (&datasets{}).check(s, readAtPlan), s.Files); err != nil {
+			if err := report(env, (&datasets{}).check(s, false), s.Files); err != nil {
 				return err
 			}
 			if asJSON {
