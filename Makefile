@@ -34,8 +34,11 @@ fuzz:
 fuzz-short:
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=5s
 
+# What the hot paths cost, then the ratios to other clients (two cores, three minutes).
+# What is not installed (cc, python3 with aiohttp) is named and left out.
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	BENCH_RATIOS=1 $(GO) test -count=1 -run TestRatios -v ./runner/load/bench
 
 # A ShareGPT file of 1 GB is sampled and played; the process must stay under 200 MB.
 large:
@@ -48,6 +51,7 @@ examples: build
 	$(BIN) apply examples/quickstart.hcl
 	$(BIN) apply examples/ci.hcl
 	$(BIN) apply examples/multi-turn.hcl
+	$(BIN) apply examples/trace.hcl
 	$(BIN) apply examples/single-turn.hcl --var seconds=2 --var concurrency=4
 
 dist:

@@ -21,21 +21,21 @@ func (r *run) cell(c *plan.Cell) error {
 		r.leaveOut(c, cause)
 		return nil
 	}
-	r.mu.Lock()
-	srv := r.servers[c.Session]
-	r.mu.Unlock()
+	srv, err := r.acquire(r.Control.soft, c)
+	if err != nil {
+		return err
+	}
+	defer srv.release()
 
 	ctx, cancel := context.WithCancelCause(r.Control.hard)
 	defer cancel(nil)
 	if srv.proc != nil {
-		died := make(chan struct{})
-		defer func() { cancel(nil); <-died }()
+		watched := make(chan struct{})
+		defer func() { cancel(nil); <-watched }()
 		go func() {
-			defer close(died)
-			select {
-			case <-srv.proc.Done():
-				cancel(fail(MeasureServerDied, "%s ended (%v) while it was measured; its last output:\n%s", srv.plan.Address, srv.proc.Err(), srv.tail))
-			case <-ctx.Done():
+			defer close(watched)
+			if err := r.watch(ctx, srv, died); err != nil {
+				cancel(err)
 			}
 		}()
 	}
@@ -73,6 +73,7 @@ func (r *run) cell(c *plan.Cell) error {
 		},
 	})
 	stopProgress()
+	settle(ctx, srv, keep.records)
 
 	cell := &result.Cell{Plan: c, Server: srv.plan, Model: srv.endpoint.Model, Records: keep.records, Outcome: out}
 	cell.Entries = result.Summarise(c, srv.plan, keep.records, out)
@@ -93,6 +94,25 @@ func (r *run) cell(c *plan.Cell) error {
 	result.Conclude(cell.Entries, outcome, cause)
 	r.endCell(cell, outcome, cause)
 	return failure
+}
+
+// settleTime is how long the end of a server's program may take to be known after its
+// connections broke.
+const settleTime = 200 * time.Millisecond
+
+// settle waits, where the last request failed, for what may be known of the server's end:
+// it is the cause then, and the requests that failed are its consequence.
+func settle(ctx context.Context, srv *server, records []record.Record) {
+	if srv.proc == nil || len(records) == 0 || records[len(records)-1].Status == record.OK {
+		return
+	}
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(settleTime):
+	case <-srv.proc.Done():
+		<-ctx.Done() // the watcher says why
+	}
 }
 
 // failure decides why a cell failed, nil if it did not.

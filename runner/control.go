@@ -12,7 +12,7 @@ import (
 const (
 	interruptDrain = 5 * time.Second
 	hurriedCleanup = 10 * time.Second
-	taskCleanup    = 60 * time.Second // one stop or sink, in peace
+	taskCleanup    = 10 * time.Minute // one stop or sink, in peace: a stop's own limits are shorter
 )
 
 var errInterrupted = errors.New("interrupted")

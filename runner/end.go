@@ -87,16 +87,26 @@ func (r *run) end() *Report {
 	if r.info.Thresholds, err = result.Thresholds(r.Plan, r.info.Entries, r.Baseline); err != nil && !r.info.Interrupted {
 		r.problem(err)
 	}
-	r.writeSummary()
-	code, reasons := r.verdict()
-	r.log(journal.Line{Type: journal.End, Exit: &code})
-	ended := &Ended{ExitCode: code, Reasons: reasons, Files: r.files()}
-	if r.info.Interrupted {
-		ended.Resume = r.Resume
+	var files []string
+	if !r.ServersOnly {
+		r.writeSummary()
+		files = r.files()
 	}
-	r.emit(Event{Type: EventRunEnded, Data: ended})
+	code, reasons := r.verdict()
+	ended := code
+	if r.ServersOnly && code == exitInterrupted {
+		ended = 1 // there is nothing to go on with
+	}
+	r.log(journal.Line{Type: journal.End, Exit: &ended})
+	event := &Ended{ExitCode: code, Reasons: reasons, Files: files}
+	if r.info.Interrupted && !r.ServersOnly {
+		event.Resume = r.Resume
+	}
+	r.emit(Event{Type: EventRunEnded, Data: event})
 	return &Report{Run: r.info, ExitCode: code, Reasons: reasons}
 }
+
+const exitInterrupted = 130
 
 // verdict is product.md's list of exit codes: the first that applies decides, every one
 // that does is named.
@@ -108,7 +118,7 @@ func (r *run) verdict() (code int, reasons []string) {
 		reasons = append(reasons, fmt.Sprintf(format, args...))
 	}
 	if r.info.Interrupted {
-		add(130, "interrupted")
+		add(exitInterrupted, "interrupted")
 	}
 	for _, p := range r.problems.run {
 		add(1, "%s", p)

@@ -14,6 +14,7 @@ const (
 	EventProgress     EventType = "progress"      // Address: the cell, Phase, Progress; lossy
 	EventCellEnded    EventType = "cell_ended"    // Data: []result.Entry
 	EventLog          EventType = "log"           // Level, Message
+	EventServerKept   EventType = "server_kept"   // Address: the server, Message: where it is and how to stop it
 	EventInterrupt    EventType = "interrupt"     // Message: what the signal does
 	EventRunEnded     EventType = "run_ended"     // Data: *Ended
 )

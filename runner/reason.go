@@ -8,12 +8,17 @@ type Reason string
 // The reasons of this package's tasks. Reasons lists what each means.
 const (
 	PreflightPortTaken  Reason = "PREFLIGHT_PORT_TAKEN"
+	PreflightMemory     Reason = "PREFLIGHT_MEMORY"
 	PreflightDataset    Reason = "PREFLIGHT_DATASET"
 	LaunchFailed        Reason = "LAUNCH_FAILED"
 	LaunchExited        Reason = "LAUNCH_EXITED"
+	LaunchOutOfMemory   Reason = "LAUNCH_OUT_OF_MEMORY"
 	ReadyUnreachable    Reason = "READY_UNREACHABLE"
 	ReadyRefused        Reason = "READY_REFUSED"
+	ReadyWrongModel     Reason = "READY_WRONG_MODEL"
+	ReadyStalled        Reason = "READY_STALLED"
 	ReadyTimeout        Reason = "READY_TIMEOUT"
+	HostMemoryLow       Reason = "HOST_MEMORY_LOW"
 	MeasureServerDied   Reason = "MEASURE_SERVER_DIED"
 	MeasureSource       Reason = "MEASURE_SOURCE"
 	MeasureAborted      Reason = "MEASURE_ABORTED"
@@ -21,6 +26,7 @@ const (
 	MeasureRowsLost     Reason = "MEASURE_ROWS_LOST"
 	TeardownStillThere  Reason = "TEARDOWN_STILL_THERE"
 	TeardownPortAnswers Reason = "TEARDOWN_PORT_ANSWERS"
+	TeardownMemory      Reason = "TEARDOWN_MEMORY"
 )
 
 // ReasonDoc is a line of `sparkrun help reasons`.
@@ -33,19 +39,25 @@ type ReasonDoc struct {
 func Reasons() []ReasonDoc {
 	return []ReasonDoc{
 		{PreflightPortTaken, "The port that the server was told to use answers already; it would have been measured instead."},
+		{PreflightMemory, "The node has less memory available than must be left for it to go on answering."},
 		{PreflightDataset, "The dataset could not be opened or read."},
 		{LaunchFailed, "The server's program could not be started."},
 		{LaunchExited, "The server's program ended before the server was ready."},
+		{LaunchOutOfMemory, "The server's program ended before it was ready: it asked for more memory than there was."},
 		{ReadyUnreachable, "Nothing answers at the server's url."},
 		{ReadyRefused, "The server answers, but will not serve: wrong key, unknown model, or an error to a one-token request."},
+		{ReadyWrongModel, "The server serves, and not the model that was asked for."},
+		{ReadyStalled, "The server was not ready, and nothing of it changed for the time that stall allows."},
 		{ReadyTimeout, "The server was not ready within its deadline."},
+		{HostMemoryLow, "The node had nearly no memory left, so the server was stopped before the machine stopped answering."},
 		{MeasureServerDied, "The server's program ended while it was being measured."},
 		{MeasureSource, "The dataset failed while requests were being made from it."},
 		{MeasureAborted, "The cell's abort rule ended it: too many of the last requests failed."},
 		{MeasureNoOK, "No request of a measured phase succeeded."},
 		{MeasureRowsLost, "The raw rows could not be written: disk full, or the folder is gone."},
 		{TeardownStillThere, "A server's program is still there after it was killed."},
-		{TeardownPortAnswers, "A stopped server's port still answers."},
+		{TeardownPortAnswers, "A stopped server's port is still listened on."},
+		{TeardownMemory, "A stopped server's memory did not come back."},
 	}
 }
 

@@ -99,10 +99,29 @@ func without(tasks []plan.Task, finished map[string]bool) []plan.Task {
 		}
 		kept = append(kept, t)
 	}
+	return untie(kept, dropped)
+}
+
+// untie removes the edges to dropped tasks.
+func untie(kept []plan.Task, dropped map[string]bool) []plan.Task {
 	gone := func(id string) bool { return dropped[id] }
 	for i := range kept {
 		kept[i].Needs = slices.DeleteFunc(slices.Clone(kept[i].Needs), gone)
 		kept[i].After = slices.DeleteFunc(slices.Clone(kept[i].After), gone)
 	}
 	return kept
+}
+
+// serverTasks are the tasks of servers alone.
+func serverTasks(tasks []plan.Task) []plan.Task {
+	dropped := map[string]bool{}
+	var kept []plan.Task
+	for _, t := range tasks {
+		if t.Kind != plan.TaskCheck && t.Kind != plan.TaskStart && t.Kind != plan.TaskStop {
+			dropped[t.ID] = true
+			continue
+		}
+		kept = append(kept, t)
+	}
+	return untie(kept, dropped)
 }

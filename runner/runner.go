@@ -58,6 +58,8 @@ type Config struct {
 	Observe     func(Event)             // called with one event at a time
 	Resume      string                  // the command that goes on with this run
 	Finished    map[string]journal.Line // cells that an earlier try finished, by canonical address
+	KeepServers bool                    // leave the servers running that nothing else needs the place of
+	ServersOnly bool                    // start servers and measure nothing
 }
 
 // Report is what came of a run.
@@ -71,6 +73,7 @@ type Report struct {
 type run struct {
 	Config
 	info  *result.Run
+	dir   string                // absolute path of the run's folder
 	cells map[string]*plan.Cell // by canonical address
 
 	mu       sync.Mutex
@@ -97,7 +100,7 @@ func Run(cfg Config) *Report {
 	info := cfg.Info
 	info.Plan, info.Dir = cfg.Plan, cfg.Store.Dir
 	r := &run{
-		Config: cfg, info: &info, begun: time.Now(),
+		Config: cfg, info: &info, begun: time.Now(), dir: absolute(cfg.Store.Dir),
 		cells:    map[string]*plan.Cell{},
 		servers:  map[string]*server{},
 		startErr: map[string]error{},
@@ -115,11 +118,15 @@ func Run(cfg Config) *Report {
 	r.log(journal.Line{Type: journal.Run, Version: info.Version, Scenario: info.Scenario, Cells: digests})
 	r.emit(Event{Type: EventRunStarted, Data: &Started{Dir: cfg.Store.Dir, Cells: order}})
 
+	r.sweep()
 	tasks := cfg.Plan.Tasks
+	if cfg.ServersOnly {
+		tasks = serverTasks(tasks)
+	}
 	if err := r.beginSinks(); err != nil {
 		r.problem(err)
 		tasks = nil
-	} else {
+	} else if !cfg.ServersOnly {
 		tasks = without(tasks, r.reuse())
 	}
 	walk(cfg.Control.soft, tasks, max(1, cfg.Parallelism), r.task, r.taskEnded)
@@ -151,7 +158,7 @@ func (r *run) exec(t *plan.Task) error {
 	}
 	switch t.Kind {
 	case plan.TaskCheck:
-		return r.check(ctx, t)
+		return r.checkServer(ctx, t)
 	case plan.TaskDataset:
 		return r.checkDataset(ctx, t)
 	case plan.TaskStart:
@@ -175,6 +182,11 @@ func (r *run) taskEnded(t *plan.Task, res TaskResult) {
 	if t.Kind == plan.TaskStart && res.Outcome == Failed {
 		r.mu.Lock()
 		r.startErr[t.Session] = res.Err
+		r.mu.Unlock()
+	}
+	if r.ServersOnly && (t.Kind == plan.TaskStart || t.Kind == plan.TaskCheck) && res.Outcome == Failed {
+		r.mu.Lock()
+		r.problems.run = append(r.problems.run, res.Err.Error())
 		r.mu.Unlock()
 	}
 	if t.Kind != plan.TaskCell || res.Outcome == Succeeded {

@@ -4,53 +4,71 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"sparkrun/runner/journal"
 	"sparkrun/scenario/plan"
-	"sparkrun/scenario/schema"
 	"sparkrun/targets"
 )
 
-// How long a server may take.
-const (
-	readyDeadline  = 30 * time.Minute // a launched one: model loads take minutes
-	attachDeadline = 10 * time.Second // one that is said to be running
-	readyPoll      = 100 * time.Millisecond
-	stopGrace      = 10 * time.Second
-)
-
-// server is a started (or attached) server of a session.
+// server is the server of a session: launched by us, or attached to.
 type server struct {
-	plan     *plan.Server
+	plan      *plan.Server
+	session   string
+	framework targets.Framework
+
+	// cells hold it shared while they measure; a start in their midst takes it alone.
+	use      sync.RWMutex
 	endpoint targets.Endpoint
-	proc     targets.Proc // nil: attached
-	name     string       // in the journal
+	proc     targets.Proc // nil: attached, or not running
+	node     targets.Node
 	port     int
-	log      *os.File
-	output   *Redactor // into log
-	tail     *tail
+	log      logFile
+	before   targets.Memory // of the node, before the launch
+	deaths   int            // cells in a row in which it died
+	adopted  bool           // it was running already, left by an earlier run
 }
 
-// check asks what can be asked before a session starts: that nobody else answers on the
-// port we were told to use.
-func (r *run) check(ctx context.Context, t *plan.Task) error {
+// maxDeaths is how many cells in a row a server may die in. The next ones fail at once:
+// each start costs minutes, and one that has died twice will die again.
+const maxDeaths = 2
+
+// checkServer asks what can be asked before a session starts: that nobody else answers on
+// the port we were told to use, and that there is memory.
+func (r *run) checkServer(ctx context.Context, t *plan.Task) error {
 	s := r.server(t.Subject)
-	if s.URL != "" || s.Port == 0 {
+	if s.URL != "" || r.adoptable(ctx, s) {
 		return nil
 	}
-	if answers(ctx, s.Port) {
-		return fail(PreflightPortTaken, "check %s: port %d is taken by another program: stop it, or set another port", s.Address, s.Port)
+	node, err := r.Tools.Node(s.Nodes[0])
+	if err != nil {
+		return &Error{LaunchFailed, fmt.Errorf("start %s: %w", s.Address, err)}
 	}
-	return nil
+	if s.Port != 0 {
+		if err := r.portFree(ctx, node, s); err != nil {
+			return err
+		}
+	}
+	return r.memoryFree(ctx, node, s)
+}
+
+// portFree waits for nobody: a port that is taken now would be measured instead.
+func (r *run) portFree(ctx context.Context, node targets.Node, s *plan.Server) error {
+	l, err := node.Listener(ctx, s.Port)
+	switch {
+	case err != nil:
+		return &Error{LaunchFailed, fmt.Errorf("check %s: %w", s.Address, err)}
+	case l == nil:
+		return nil
+	case l.Mark.Run != "":
+		return fail(PreflightPortTaken, "check %s: port %d is taken by %s of the run %s (pid %d): stop it with: sparkrun down %s", s.Address, s.Port, l.Mark.Server, filepath.Base(l.Mark.Run), l.Pid, l.Mark.Run)
+	case l.Pid != 0:
+		return fail(PreflightPortTaken, "check %s: port %d is taken by pid %d (%s): stop it, or set another port", s.Address, s.Port, l.Pid, l.Name)
+	}
+	return fail(PreflightPortTaken, "check %s: port %d is taken by another program: stop it, or set another port", s.Address, s.Port)
 }
 
 func (r *run) checkDataset(ctx context.Context, t *plan.Task) error {
@@ -65,27 +83,34 @@ func (r *run) checkDataset(ctx context.Context, t *plan.Task) error {
 }
 
 // start launches or attaches to the server of a session and waits until it generates.
-func (r *run) start(ctx context.Context, t *plan.Task) (err error) {
+func (r *run) start(ctx context.Context, t *plan.Task) error {
 	s := r.server(t.Subject)
 	fw, ok := r.Tools.Framework(s.Framework)
 	if !ok {
 		return fail(LaunchFailed, "start %s: framework %q is unknown", s.Address, s.Framework)
 	}
-	srv := &server{plan: s, tail: &tail{}}
-	srv.endpoint = targets.Endpoint{URL: s.URL, Model: s.Model, Key: s.APIKey, Headers: s.Headers}
-	deadline := attachDeadline
-	if s.URL == "" {
-		if err := r.launch(ctx, t, srv, fw); err != nil {
-			return err
-		}
-		deadline = readyDeadline
-	}
+	srv := &server{plan: s, session: t.Session, framework: fw, log: logFile{path: r.logPath(t.Session)}}
 	// Known from here on, so that stop finds it whatever comes.
 	r.mu.Lock()
 	r.servers[t.Session] = srv
 	r.mu.Unlock()
+	return r.up(ctx, srv)
+}
 
-	model, err := r.ready(ctx, srv, fw, deadline)
+// up brings a server to where it generates.
+func (r *run) up(ctx context.Context, srv *server) error {
+	s := srv.plan
+	srv.endpoint = targets.Endpoint{URL: s.URL, Model: s.ServedName(), Key: s.APIKey, Headers: s.Headers}
+	if s.URL == "" {
+		found, err := r.adopt(ctx, srv)
+		if err == nil && !found {
+			err = r.launch(ctx, srv)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	model, err := r.ready(ctx, srv)
 	if err != nil {
 		return err
 	}
@@ -93,92 +118,61 @@ func (r *run) start(ctx context.Context, t *plan.Task) (err error) {
 	return nil
 }
 
-// launch starts the server's program on its node.
-func (r *run) launch(ctx context.Context, t *plan.Task, srv *server, fw targets.Framework) error {
-	s := srv.plan
-	srv.port = s.Port
-	if srv.port == 0 {
-		port, err := freePort()
-		if err != nil {
-			return &Error{LaunchFailed, fmt.Errorf("start %s: %w", s.Address, err)}
-		}
-		srv.port = port
-	}
-	launches, err := fw.Launch(*s, r.Tools.Self, srv.port)
+// acquire gives a cell its server, shared. One that has died is started again: a bad cell
+// does not take the rest of its session along.
+func (r *run) acquire(ctx context.Context, c *plan.Cell) (*server, error) {
+	r.mu.Lock()
+	srv := r.servers[c.Session]
+	r.mu.Unlock()
+	srv.use.Lock()
+	err := r.revive(ctx, srv)
+	srv.use.Unlock()
 	if err != nil {
-		return &Error{LaunchFailed, fmt.Errorf("start %s: %w", s.Address, err)}
+		return nil, err
 	}
-	if len(launches) != 1 {
-		return fail(LaunchFailed, "start %s: it needs %d processes, this version starts one", s.Address, len(launches))
+	srv.use.RLock()
+	return srv, nil
+}
+
+// revive starts a dead server again.
+func (r *run) revive(ctx context.Context, srv *server) error {
+	if srv.plan.URL != "" || srv.adopted || (srv.proc != nil && running(srv.proc)) {
+		return nil
 	}
-	l := launches[0]
-	node, err := r.Tools.Node(s.Nodes[0])
-	if err != nil {
-		return &Error{LaunchFailed, fmt.Errorf("start %s: %w", s.Address, err)}
+	if srv.deaths >= maxDeaths {
+		return fail(MeasureServerDied, "%s died in %d cells in a row: it is not started again", srv.plan.Address, srv.deaths)
 	}
-	srv.log, err = os.OpenFile(r.Store.Path("logs", fileName(t.Session)+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return &Error{LaunchFailed, fmt.Errorf("start %s: %w", s.Address, err)}
+	r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("%s has died: it is started again for the next cell", srv.plan.Address)})
+	if err := r.down(r.Control.cleanup, srv); err != nil {
+		return err
 	}
-	srv.name = r.info.ID + "/" + t.Session
-	env := map[string]schema.Text{"SPARKRUN_RUN": schema.Plain(r.info.ID)}
-	for k, v := range l.Env {
-		env[k] = v
+	if err := r.up(ctx, srv); err != nil {
+		srv.deaths = maxDeaths // a start that fails is not tried for every cell
+		return errors.Join(err, r.down(r.Control.cleanup, srv))
 	}
-	srv.output = Redact(srv.log, r.Plan.Secrets)
-	r.log(journal.Line{Type: journal.Create, Kind: "process", Name: srv.name, Address: s.Address})
-	srv.proc, err = node.Start(ctx, targets.Cmd{
-		Argv: l.Argv, Name: l.Name, Env: env, Lifeline: l.Lifeline,
-		Output: io.MultiWriter(srv.output, srv.tail),
-	})
-	if err != nil {
-		srv.log.Close()
-		r.log(journal.Line{Type: journal.Removed, Kind: "process", Name: srv.name})
-		return &Error{LaunchFailed, fmt.Errorf("start %s on %s: %w", s.Address, s.Nodes[0], err)}
-	}
-	r.log(journal.Line{Type: journal.Created, Kind: "process", Name: srv.name, Pid: srv.proc.Pid()})
-	srv.endpoint.URL = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(srv.port)) + "/v1"
 	return nil
 }
 
-// ready polls until the server has generated a token, its program ends, or time is up.
-func (r *run) ready(ctx context.Context, srv *server, fw targets.Framework, within time.Duration) (model string, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, within, errNotReady)
-	defer cancel()
-	var ended <-chan struct{}
-	if srv.proc != nil {
-		ended = srv.proc.Done()
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	tick := time.NewTicker(readyPoll)
-	defer tick.Stop()
-	for {
-		model, err = fw.Ready(ctx, client, srv.endpoint)
-		if err == nil {
-			return model, nil
-		}
-		what := fmt.Sprintf("wait for %s at %s", srv.plan.Address, srv.endpoint.URL)
-		var refused *targets.Refused
-		if errors.As(err, &refused) {
-			return "", &Error{ReadyRefused, fmt.Errorf("%s: %w", what, err)}
-		}
-		select {
-		case <-ended:
-			return "", fail(LaunchExited, "%s: its program ended (%v) before it was ready; %s\n%s", what, srv.proc.Err(), "its last output:", srv.tail)
-		case <-ctx.Done():
-			switch {
-			case errors.Is(context.Cause(ctx), errInterrupted):
-				return "", errInterrupted
-			case srv.proc == nil:
-				return "", &Error{ReadyUnreachable, fmt.Errorf("%s: %w: is it running, and is the url right?", what, err)}
-			}
-			return "", fail(ReadyTimeout, "%s: not ready after %s: %v; its last output:\n%s", what, within, err, srv.tail)
-		case <-tick.C:
-		}
+// release gives a cell's server back and counts whether it has died meanwhile.
+func (srv *server) release() {
+	srv.use.RUnlock()
+	srv.use.Lock()
+	defer srv.use.Unlock()
+	if srv.proc != nil && !running(srv.proc) {
+		srv.deaths++
+	} else {
+		srv.deaths = 0
 	}
 }
 
-var errNotReady = errors.New("not ready in time")
+func running(p targets.Proc) bool {
+	select {
+	case <-p.Done():
+		return false
+	default:
+		return true
+	}
+}
 
 // stop ends a session's server and proves that it is gone.
 func (r *run) stop(ctx context.Context, t *plan.Task) error {
@@ -186,48 +180,49 @@ func (r *run) stop(ctx context.Context, t *plan.Task) error {
 	srv := r.servers[t.Session]
 	delete(r.servers, t.Session)
 	r.mu.Unlock()
-	if srv == nil || srv.proc == nil {
-		return nil // its start failed early, or it is not ours
+	if srv == nil {
+		return nil // its start failed early
 	}
-	defer srv.log.Close()
-	err := srv.proc.Stop(ctx, stopGrace)
-	_ = srv.output.Flush()
-	switch {
-	case err != nil:
-		err = &Error{TeardownStillThere, fmt.Errorf("stop %s: %w: end it yourself: kill -9 -- -%d", srv.plan.Address, err, srv.proc.Pid())}
-	case answers(ctx, srv.port):
-		err = fail(TeardownPortAnswers, "stop %s: its program is gone, but port %d still answers: a child of it may have survived", srv.plan.Address, srv.port)
+	srv.use.Lock()
+	defer srv.use.Unlock()
+	if srv.proc != nil && running(srv.proc) && r.keeps(t.Session) {
+		return r.keep(srv)
 	}
-	if err != nil {
-		r.mu.Lock()
-		r.problems.cleanup = append(r.problems.cleanup, err.Error())
-		r.mu.Unlock()
-		return err
-	}
-	r.log(journal.Line{Type: journal.Removed, Kind: "process", Name: srv.name})
-	return nil
+	return r.down(ctx, srv)
 }
 
-// answers reports whether something listens on the port of this machine.
-func answers(ctx context.Context, port int) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err != nil {
+// keeps reports whether a session's server is to be left running: asked for, and no later
+// session needs its place.
+func (r *run) keeps(session string) bool {
+	if !r.KeepServers || r.Control.Interrupted() {
 		return false
 	}
-	conn.Close()
+	for _, other := range r.Plan.Sessions {
+		for _, before := range other.After {
+			if before == session {
+				return false
+			}
+		}
+	}
 	return true
 }
 
-// freePort asks the system for a port that nobody has now.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+func (r *run) keep(srv *server) error {
+	r.log(journal.Line{
+		Type: journal.Keep, Kind: processKind, Name: srv.session,
+		URL: srv.endpoint.URL, Model: srv.endpoint.Model, Digest: srv.plan.Digest,
+	})
+	r.emit(Event{Type: EventServerKept, Address: srv.plan.Address, Message: fmt.Sprintf("%s (%s) is left running at %s; stop it with: sparkrun down %s", srv.plan.Address, srv.endpoint.Model, srv.endpoint.URL, r.Store.Dir)})
+	return nil
+}
+
+func (r *run) logPath(session string) string {
+	return r.Store.Path("logs", fileName(session)+".log")
+}
+
+// mark is what everything of a session carries.
+func (r *run) mark(session string) targets.Mark {
+	return targets.Mark{Run: r.dir, Server: session}
 }
 
 // fileName makes an address a file's name.
@@ -240,27 +235,13 @@ func fileName(address string) string {
 	}, address)
 }
 
-// tail keeps the last lines of a server's output for its error.
-type tail struct {
-	mu  sync.Mutex
-	buf []byte
-}
-
-const tailSize = 4 << 10
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf = append(t.buf, b...)
-	if n := len(t.buf) - tailSize; n > 0 {
-		t.buf = append(t.buf[:0], t.buf[n:]...)
+// readyTimes are how long a server may take to be ready, and how long without progress.
+func (srv *server) readyTimes() (deadline, stall time.Duration) {
+	if srv.proc == nil {
+		return attachDeadline, attachDeadline
 	}
-	return len(b), nil
+	return srv.plan.Ready.Deadline, srv.plan.Ready.Stall
 }
 
-// String is the kept output, each line indented.
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return "  " + strings.ReplaceAll(strings.TrimSpace(string(t.buf)), "\n", "\n  ")
-}
+// attachDeadline is for a server that is said to be running.
+const attachDeadline = 10 * time.Second

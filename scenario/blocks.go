@@ -36,8 +36,6 @@ var laterBlocks = map[string]string{
 	"generator": "the load comes from this machine",
 	"telemetry": "leave it out",
 	"container": "engines are started by you; set url",
-	"ready":     "leave it out",
-	"stop":      "leave it out",
 }
 
 const none = "none"
@@ -170,6 +168,18 @@ var engineAttrs = []schema.Attr{
 	bare("setup", schema.StringList, none, "Commands before the start."),
 }
 
+var readyAttrs = []schema.Attr{
+	attr("deadline", schema.Duration, time.Hour, "Longest time from its start to its first token."),
+	attr("stall", schema.Duration, 10*time.Minute, "Longest time in which it says nothing new and the memory does not move."),
+}
+
+var stopAttrs = []schema.Attr{attr("grace", schema.Duration, 30*time.Second, "Time between asking it to end and killing it.")}
+
+var serverBlocks = []BlockType{
+	{Name: "ready", Doc: "How long the start may take.", Attrs: readyAttrs},
+	{Name: "stop", Doc: "How it is stopped.", Attrs: stopAttrs},
+}
+
 var topBlocks = []BlockType{
 	{Name: "variable", Label: true, Doc: "An input, set with --var, --var-file or SPARKRUN_VAR_name.", Attrs: []schema.Attr{
 		atLoad(bare("type", schema.String, "any", "Type, as in list(number).")), atLoad(bare("default", schema.Object, "must be set", "Value where nobody sets it.")),
@@ -184,7 +194,7 @@ var topBlocks = []BlockType{
 		bare("interface", schema.String, none, "Network interface of that address."), bare("env", schema.StringMap, none, "Environment of what runs there."), bare("labels", schema.StringMap, none, "Words about it."),
 		bare("price_per_hour", schema.Float, none, "What an hour costs."),
 	}},
-	{Name: "server", Label: true, Doc: "An inference server.", Attrs: append(append([]schema.Attr{}, serverAttrs...), engineAttrs...), Free: "those of the framework (sparkrun help NAME)"},
+	{Name: "server", Label: true, Doc: "An inference server.", Attrs: append(append([]schema.Attr{}, serverAttrs...), engineAttrs...), Free: "those of the framework (sparkrun help NAME)", Blocks: serverBlocks},
 	{Name: "dataset", Label: true, Doc: "What is sent.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "synthetic, conversations, sharegpt, jsonl, lines or trace.")}, Free: "those of the type (sparkrun help NAME)"},
 	{Name: "phase", Label: true, Doc: "A stretch of load with its stop rules.", Attrs: phaseAttrs},
 	{Name: "benchmark", Label: true, Doc: "Which cells are measured.", Attrs: []schema.Attr{
@@ -212,7 +222,7 @@ var topBlocks = []BlockType{
 		bare("where", schema.Object, "all cells", "Axis values of the cells that are meant."), bare("phase", schema.String, "the measured one", "Phase that is meant."),
 		oneOf(attr("over", schema.String, schema.Plain("median"), "Judge the median of the repeats, or each."), "median", "each"),
 	}},
-	{Name: "sink", Label: true, Doc: "Where results go.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "console, excel, json, jsonl, csv, junit, markdown or conversations.")}, Free: "those of the type (sparkrun help NAME)"},
+	{Name: "sink", Label: true, Doc: "Where results go.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "console, excel, html, json, jsonl, csv, conversations, junit or markdown.")}, Free: "those of the type (sparkrun help NAME)"},
 }
 
 func blockType(in []BlockType, name string) BlockType {

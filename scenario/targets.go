@@ -85,6 +85,9 @@ func (l *loader) servers() {
 			Address: "server." + b.Labels[0], Name: b.Labels[0], Framework: kind.Name, Nodes: l.nodesOf(b),
 			URL: normalURL(v.String("url")), Model: v.String("model"), Port: int(v.Int("port")), Options: l.options(b, kind), Values: v,
 		}
+		ready := l.only(b.Body, "ready", readyAttrs)
+		s.Ready = plan.Ready{Deadline: ready.Duration("deadline"), Stall: ready.Duration("stall")}
+		s.Stop = plan.Stop{Grace: l.only(b.Body, "stop", stopAttrs).Duration("grace")}
 		s.APIKey, _ = v["api_key"].(schema.Text)
 		s.Headers, _ = v["headers"].(map[string]schema.Text)
 		s.Launches = kind.Launches || s.URL != ""
@@ -113,6 +116,24 @@ func (l *loader) servers() {
 			l.warnf(b.DefRange(), "Server that this version can't launch", "%s: this version plans servers of framework %q and can't launch them; apply refuses it unless url is set.", s.Address, s.Framework)
 		}
 	}
+}
+
+// only decodes the one block of a type inside a block, with defaults where there is none.
+func (l *loader) only(body *hclsyntax.Body, name string, attrs []schema.Attr) schema.Values {
+	inside := &hclsyntax.Body{}
+	found := 0
+	for _, b := range body.Blocks {
+		if b.Type != name {
+			continue
+		}
+		if found++; found > 1 {
+			l.errorf(b.DefRange(), "Block used twice", "A server has one %s block.", name)
+			continue
+		}
+		inside = b.Body
+		l.known(inside, blockType(serverBlocks, name), nil)
+	}
+	return l.attrs(inside, attrs, where{binding: schema.Load})
 }
 
 func mergeValues(a, b schema.Values) schema.Values {
@@ -299,7 +320,7 @@ func (l *loader) copy(out io.Writer, path string) error {
 }
 
 // defaultSinks are there where the scenario names none.
-var defaultSinks = []string{"console", "excel"}
+var defaultSinks = []string{"console", "excel", "html"}
 
 func (l *loader) sinks() {
 	t := blockType(topBlocks, "sink")

@@ -12,6 +12,20 @@ import (
 	"sparkrun/scenario/schema"
 )
 
+// Mark is what every process and container of a run carries, so that it is found and
+// known as ours whatever became of the run: in the environment of processes, as labels
+// of containers.
+type Mark struct {
+	Run    string // absolute path of the run's folder
+	Server string // the session that it serves
+}
+
+// The names under which a process has its mark in its environment.
+const (
+	MarkRun    = "SPARKRUN_RUN"
+	MarkServer = "SPARKRUN_SERVER"
+)
+
 // Cmd is a program to run on a node: argv, never a shell string.
 type Cmd struct {
 	Argv  []string
@@ -22,7 +36,12 @@ type Cmd struct {
 	// Lifeline keeps standard input open for as long as we live: a program that exits
 	// when it closes cannot be orphaned by our death.
 	Lifeline bool
+	Mark     Mark
 	Output   io.Writer // standard output and error together
+	// Log is the file that gets the output instead of Output, with Secrets replaced. It
+	// is written by a process of its own, so that the program can outlive us.
+	Log     string
+	Secrets []string
 }
 
 // Output is what a finished program said.
@@ -34,11 +53,39 @@ type Output struct {
 // Proc is a started program.
 type Proc interface {
 	Pid() int
+	// Started is when it started, in the node's own count: with the pid it names the
+	// process for good, as pids are used again. 0 where the node can't tell.
+	Started() uint64
 	Done() <-chan struct{} // closed when it has ended
 	Err() error            // why it ended, once Done is closed
-	// Stop ends the whole process group: SIGTERM, then SIGKILL after grace. Idempotent;
-	// returns when the process is gone.
-	Stop(ctx context.Context, grace time.Duration) error
+	// Logged is closed a moment after Done: its last words are in its log then.
+	Logged() <-chan struct{}
+	// Stop ends the program with everything that it started: SIGTERM, then SIGKILL after
+	// grace. Idempotent; returns when all of it is gone. The processes that outlived the
+	// program itself are returned.
+	Stop(ctx context.Context, grace time.Duration) (survivors []Process, err error)
+}
+
+// Process is a process that carries a mark.
+type Process struct {
+	Pid     int
+	Started uint64
+	Name    string
+	Mark    Mark
+}
+
+// Listener is who listens on a port.
+type Listener struct {
+	Pid  int // 0: the node does not say
+	Name string
+	Mark Mark // of the process, if it is ours
+}
+
+// Memory is a node's memory in bytes.
+type Memory struct {
+	Total     uint64
+	Available uint64 // without swapping: MemAvailable
+	Resident  uint64 // of all processes together, pages that they share counted in each
 }
 
 // Facts are what a node says of itself.
@@ -58,10 +105,27 @@ type Facts struct {
 type Node interface {
 	Run(ctx context.Context, c Cmd) (Output, error)
 	Start(ctx context.Context, c Cmd) (Proc, error)
+	// Processes are all that carry a mark, of any run.
+	Processes(ctx context.Context) ([]Process, error)
+	// End ends the processes that carry the mark, and those that began with leader if it
+	// is still the process that it was, as Proc.Stop does. It returns them.
+	End(ctx context.Context, m Mark, leader Process, grace time.Duration) ([]Process, error)
+	// Listener is who listens on a TCP port, nil for nobody. It does not connect: a probe
+	// that connects and says nothing kills some engines.
+	Listener(ctx context.Context, port int) (*Listener, error)
+	Memory(ctx context.Context) (Memory, error)
 	Put(ctx context.Context, path string, r io.Reader, mode fs.FileMode) error
 	Dial(ctx context.Context, network, address string) (net.Conn, error)
 	Facts(ctx context.Context) (Facts, error)
 	Close() error
+}
+
+// LaunchInput is what a Launch is told beyond the server's block.
+type LaunchInput struct {
+	Self string // path of this program, for the simulator
+	Port int    // to listen on
+	// Keep says that the server is to outlive us.
+	Keep bool
 }
 
 // Launch is how one rank of a server is started. A pure value: plan prints it.
@@ -85,16 +149,18 @@ type Endpoint struct {
 type Framework interface {
 	Kind() schema.Kind
 	// Launch returns one Launch per rank; none where the server is attached to by URL.
-	// It touches nothing. self is the path of this program (for the simulator) and port
-	// the one to listen on.
-	Launch(s plan.Server, self string, port int) ([]Launch, error)
+	// It touches nothing.
+	Launch(s plan.Server, in LaunchInput) ([]Launch, error)
 	// Ready asks once whether the server can generate with the model; it returns the model id.
 	Ready(ctx context.Context, c *http.Client, ep Endpoint) (model string, err error)
 }
 
 // Refused is Ready's error where waiting longer cannot help: a wrong key, a model that
 // is not served. Anything else is asked again.
-type Refused struct{ Err error }
+type Refused struct {
+	Err        error
+	WrongModel bool // it serves, and something else
+}
 
 // Error is the reason.
 func (r *Refused) Error() string { return r.Err.Error() }

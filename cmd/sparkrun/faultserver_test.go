@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
+	"os/signal"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,19 +21,33 @@ import (
 // It writes its URL to the file -url and runs until it is killed.
 func faultserver() {
 	mode := flag.String("mode", "", "how every second streamed request fails")
-	urlFile := flag.String("url", "", "file that gets the URL")
+	urlFile := flag.String("url", os.DevNull, "file that gets the URL")
+	life := flag.String("life", "", "what goes wrong with the server as a whole")
+	port := flag.Int("port", 0, "port to listen on")
 	flag.Parse()
 	if *mode == "bind" {
 		hold(*urlFile)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fmt.Println("starting")
+	if begin := lives[*life]; begin != nil {
+		begin()
+	}
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", *port))
 	if err != nil {
 		panic(err)
 	}
 	var streamed atomic.Int64
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"object":"list","data":[{"id":"m","object":"model"}]}`)
+		switch *life {
+		case "loading":
+			httpError(503, "Loading model")(w, nil)
+			fmt.Println(`INFO: 127.0.0.1:4711 - "GET /v1/models HTTP/1.1" 503`)
+		case "wrong_model":
+			fmt.Fprint(w, `{"object":"list","data":[{"id":"other","object":"model"}]}`)
+		default:
+			fmt.Fprint(w, `{"object":"list","data":[{"id":"m","object":"model"}]}`)
+		}
 	})
 	mux.HandleFunc("POST /v1/chat/completions", func(w http.ResponseWriter, req *http.Request) {
 		var body struct {
@@ -45,7 +61,10 @@ func faultserver() {
 		switch {
 		case !body.Stream:
 			fmt.Fprint(w, `{"choices":[{"message":{"role":"assistant","content":"a"},"finish_reason":"length"}],"usage":{"prompt_tokens":5,"completion_tokens":1}}`)
-		case streamed.Add(1)%2 == 0:
+		case *life == "dies" && streamed.Load() == 5:
+			fmt.Println("panic: engine core is dead")
+			os.Exit(3)
+		case streamed.Add(1)%2 == 0 && *mode != "":
 			faults[*mode](w, req)
 		default:
 			stream(w, 3, true)
@@ -55,6 +74,58 @@ func faultserver() {
 		panic(err)
 	}
 	panic(http.Serve(l, mux))
+}
+
+// lives are what a server does before it listens.
+var lives = map[string]func(){
+	// It never says anything and never listens.
+	"silent": func() { time.Sleep(time.Hour) },
+	// It says something all the time and never listens.
+	"chatty": func() {
+		for i := 0; ; i++ {
+			fmt.Println("Loading weights, step", i)
+			time.Sleep(20 * time.Millisecond)
+		}
+	},
+	// The first rank has no memory, and the others complain about it at length.
+	"cuda_oom": func() {
+		fmt.Print(`(EngineCore_0 pid=7) ERROR 11-25 12:00:00 [core.py:842] Traceback (most recent call last):
+(EngineCore_0 pid=7) ERROR 11-25 12:00:00 [core.py:842]   File "core.py", line 833, in run_engine_core
+(EngineCore_0 pid=7) ERROR 11-25 12:00:00 [core.py:842]     engine_core = EngineCoreProc(*args)
+(EngineCore_0 pid=7) ERROR 11-25 12:00:00 [core.py:842] torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.
+Traceback (most recent call last):
+  File "api_server.py", line 1, in <module>
+RuntimeError: Engine core initialization failed. See root cause above.
+[rank1]: torch.distributed.DistBackendError: NCCL error: remote process exited
+`)
+		os.Exit(1)
+	},
+	"no_flag": func() {
+		fmt.Fprintln(os.Stderr, "usage: vllm serve [options]\nvllm: error: unrecognized arguments: --no-such-flag")
+		os.Exit(2)
+	},
+	// It has a child that left its group and session.
+	"child": func() { spawn("silent") },
+	// And this child does not end when asked.
+	"stubborn_child": func() { spawn("orphan") },
+	"orphan": func() {
+		signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
+		time.Sleep(time.Hour)
+	},
+	"stubborn": func() { signal.Ignore(syscall.SIGTERM) },
+}
+
+// spawn starts this program again in a session of its own, on the same output.
+func spawn(life string) {
+	self, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	child := &exec.Cmd{Path: self, Args: []string{"faultserver", "-life", life}, Stdout: os.Stdout, Stderr: os.Stderr, SysProcAttr: &syscall.SysProcAttr{Setsid: true}}
+	if err := child.Start(); err != nil {
+		panic(err)
+	}
+	fmt.Println("child", child.Process.Pid)
 }
 
 // hold takes a port without listening on it: nobody answers there, and nobody can serve.

@@ -10,12 +10,14 @@ import (
 	"golang.org/x/term"
 
 	"sparkrun/cmd/internal/cli"
+	"sparkrun/runner/journal"
 )
 
-func main() { os.Exit(run()) }
+func main() { os.Exit(run(nil)) }
 
 // run is main with an exit code, for the tests that run it in their own binary.
-func run() int {
+// onJournal may be nil.
+func run(onJournal func(l journal.Line, written bool)) int {
 	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	self, err := os.Executable()
@@ -32,6 +34,7 @@ func run() int {
 		Now:            time.Now,
 		Self:           self,
 		Exit:           os.Exit,
+		OnJournal:      onJournal,
 		StdoutTerminal: func() int { return width(os.Stdout) },
 		StderrTerminal: func() int { return width(os.Stderr) },
 	})

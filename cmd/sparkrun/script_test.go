@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"sparkrun":    func() { os.Exit(run()) },
+		"sparkrun":    func() { os.Exit(run(crashAt(os.Getenv(crashVariable)))) },
 		"faultserver": faultserver,
 	})
 }
@@ -39,6 +40,7 @@ func TestScripts(t *testing.T) {
 			"exits":    exits,
 			"closed":   closed,
 			"conforms": conforms,
+			"ended":    ended,
 		},
 	})
 }
@@ -119,6 +121,34 @@ func closed(ts *testscript.TestScript, neg bool, args []string) {
 		conn.Close()
 	}
 	ts.Fatalf("%s still answers", address)
+}
+
+// ended FILE PATTERN waits until the processes whose pids the first group of the pattern
+// matches in a file are gone.
+func ended(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: ended FILE PATTERN")
+	}
+	found := regexp.MustCompile("(?m)"+args[1]).FindAllStringSubmatch(ts.ReadFile(args[0]), -1)
+	if len(found) == 0 {
+		ts.Fatalf("%s does not match %q", args[0], args[1])
+	}
+	for _, m := range found {
+		if pid, err := strconv.Atoi(m[1]); err != nil || !gone(pid) {
+			ts.Fatalf("process %s of %s is still there", m[1], args[0])
+		}
+	}
+}
+
+// gone waits until a process is gone or a zombie.
+func gone(pid int) bool {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(b), ") Z ") {
+			return true
+		}
+	}
+	return false
 }
 
 // setfrom NAME FILE [PATTERN] sets a variable to a file's text, or to what the first

@@ -3,15 +3,18 @@ package dataset
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
 
 	"sparkrun/runner/load"
+	"sparkrun/scenario/dist"
 	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
 )
@@ -163,7 +166,7 @@ func TestBrokenGeneratorFiles(t *testing.T) {
 	for _, c := range []struct{ from, to, err string }{
 		{"generate_conversations", "x", `filetype is "x": the file must be a list of conversations`},
 		{`"num_conversations":3`, `"num_conversations":0`, "num_conversations must be 1 or more"},
-		{`"num_conversations":3`, `"num_conversations":99999999`, "99999999 conversations: 10000000 are the most"},
+		{`"num_conversations":3`, `"num_conversations":99999999`, "99999999 conversations: 1000000 are the most"},
 		{`"num_conversations":3`, `"num_conversations":"3"`, "line 1: num_conversations must be a number, there is a string"},
 		{`"num_conversations":3`, `"num_conversations":3,"text_files":["no.txt"]`, "no file no.txt"},
 		{`"num_conversations":3`, `"num_conversations":3,"text_files":[]`, "text_files is empty"},
@@ -183,6 +186,7 @@ func TestBrokenGeneratorFiles(t *testing.T) {
 		{`"distribution":"uniform"`, `"distribution":"lognormal","average":5,"median_ratio":1`, "median_ratio is 1"},
 		{`"distribution":"uniform"`, `"distribution":"lognormal","mean":5`, "lognormal needs sigma"},
 		{`"distribution":"uniform"`, `"distribution":"lognormal","mean":-5,"sigma":1`, "mean is -5, it must be above 0"},
+		{`"num_conversations":3`, `"num_conversations":30000`, "f: the text is too short: about "},
 		{`"max":9`, `"max":`, "line 1: invalid character"},
 	} {
 		got := playAll(t, "conversations", strings.Replace(good, c.from, c.to, 1), nil)
@@ -192,6 +196,31 @@ func TestBrokenGeneratorFiles(t *testing.T) {
 	}
 	if got := playAll(t, "conversations", good, schema.Values{"sample": int64(2)}); !strings.Contains(got, "sample is for a list") {
 		t.Errorf("sample of a generator's file: %s", got)
+	}
+}
+
+// TestGeneratorDistributions: each is the one of numpy that the generator draws from.
+func TestGeneratorDistributions(t *testing.T) {
+	two, three, four, half := 2.0, 3.0, 4.0, 0.5
+	for text, want := range map[string]dist.Dist{
+		`{"distribution":"constant","value":3,"max":9}`:                         {Kind: dist.Constant, Value: 3},
+		`{"distribution":"uniform","min":2,"max":3}`:                            {Kind: dist.Uniform, Min: &two, Max: &three},
+		`{"distribution":"zipf","alpha":2,"max":3}`:                             {Kind: dist.Zipf, Alpha: &two, Max: &three},
+		`{"distribution":"poisson","alpha":2,"max":0}`:                          {Kind: dist.Poisson, Mean: &two},
+		`{"distribution":"lognormal","average":4,"median_ratio":0.5,"max":3}`:   {Kind: dist.Lognormal, Mean: &four, MedianRatio: &half, Max: &three},
+		`{"distribution":"lognormal","mean":2,"sigma":0.5,"max":4,"value":"x"}`: {},
+		`{"distribution":"lognormal","mean":2,"sigma":0.5,"max":4}`:             {Kind: dist.Lognormal, Mu: &two, Sigma: &half, Max: &four},
+	} {
+		var g generatorDist
+		if err := json.Unmarshal([]byte(text), &g); err != nil {
+			if want.Kind != "" {
+				t.Errorf("%s: %v", text, err)
+			}
+			continue
+		}
+		if got, err := g.dist(); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v, want %+v", text, got, err, want)
+		}
 	}
 }
 

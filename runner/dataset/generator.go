@@ -73,7 +73,7 @@ func readGenerator(b []byte, path string, open Opener) (*recipe, error) {
 		return nil, err
 	}
 	if g.Files == nil {
-		return r, nil
+		return r, r.reachable()
 	}
 	if len(*g.Files) == 0 {
 		return nil, errors.New("text_files is empty: name a file, or leave it out for the embedded text")
@@ -86,8 +86,20 @@ func readGenerator(b []byte, path string, open Opener) (*recipe, error) {
 		files = append(files, name)
 	}
 	var err error
-	r.text, err = readTexts(files, open)
-	return r, err
+	if r.text, err = readTexts(files, open); err != nil {
+		return nil, err
+	}
+	return r, r.reachable()
+}
+
+// reachable is an error where the text is too short by any tokenizer: one has hardly more
+// than a token for two bytes. What it needs by the server's is known when there is one.
+func (r *recipe) reachable() error {
+	need, err := newDrawn(r, 1).need()
+	if err == nil && need > int64(len(r.text)/2) {
+		return fmt.Errorf("the text is too short: about %d tokens are needed, and it has %d bytes: add text_files, or ask for fewer conversations or shorter prefixes", need, len(r.text))
+	}
+	return err
 }
 
 // generatorDist is a distribution as such a file has it: uniform(min, max),

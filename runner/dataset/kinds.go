@@ -78,5 +78,9 @@ func pathAttr(doc string) schema.Attr {
 
 // exhausted is the attribute when_exhausted; the first of its values is the default.
 func exhausted(values ...string) schema.Attr {
-	return schema.Attr{Name: "when_exhausted", Type: schema.String, Default: schema.Plain(values[0]), Values: values, Doc: "What follows the last conversation: the cell stops, or it begins again, or new ones are made."}
+	doc := "What follows the last conversation: the cell stops, or it begins again"
+	if slices.Contains(values, "generate") {
+		doc += ", or new ones are made"
+	}
+	return schema.Attr{Name: "when_exhausted", Type: schema.String, Default: schema.Plain(values[0]), Values: values, Doc: doc + "."}
 }

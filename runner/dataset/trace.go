@@ -69,7 +69,7 @@ func (t *trace) note() string {
 }
 
 func (t *trace) play(p play) (scripts, error) {
-	tok, err := newTokens(p, opticks)
+	tok, err := newTokens(p, opticks, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -101,8 +101,8 @@ type traceScripts struct {
 	salt uint64
 }
 
-// note has nothing beyond the trace's.
-func (t *traceScripts) note() string { return "" }
+// note says how exact the lengths are.
+func (t *traceScripts) note() string { return t.tok.note() }
 
 func (t *traceScripts) script(i int64) (*script, error) {
 	if i >= int64(len(t.at)) {

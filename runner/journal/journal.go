@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,6 +21,7 @@ const (
 	Create    Type = "create"
 	Created   Type = "created"
 	Removed   Type = "removed"
+	Keep      Type = "keep"
 	Cell      Type = "cell"
 	Interrupt Type = "interrupt"
 	End       Type = "end"
@@ -41,6 +42,10 @@ type Line struct {
 	Address string `json:"address,omitempty"`
 	Pid     int    `json:"pid,omitempty"`
 	Started uint64 `json:"started,omitempty"`
+	Node    string `json:"node,omitempty"`
+	Mark    string `json:"mark,omitempty"`
+	Port    int    `json:"port,omitempty"`
+	URL     string `json:"url,omitempty"`
 
 	Canonical string `json:"canonical,omitempty"`
 	Number    int    `json:"number,omitempty"`
@@ -57,21 +62,34 @@ type Line struct {
 
 // Journal is an open journal. It is safe for concurrent use.
 type Journal struct {
+	// OnAppend is called with every line just before it is written and again after it is
+	// on the disk. Tests end the process there. May be nil.
+	OnAppend func(l Line, written bool)
+
 	mu   sync.Mutex
 	file *os.File
 	seq  int64
 }
 
+// ErrRunning says that the journal is another living process's.
+var ErrRunning = errors.New("the run is still going on in another process")
+
 // Open opens the journal for appending, making it if it is not there. What follows the
-// last whole line is cut off.
+// last whole line is cut off. It is ours until we close it or die; ErrRunning if it is
+// somebody else's.
 func Open(path string) (*Journal, error) {
-	lines, size, err := read(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	if !lockSoon(file) {
+		file.Close()
+		return nil, fmt.Errorf("open journal %s: %w", path, ErrRunning)
+	}
+	lines, size, err := read(path)
+	if err != nil {
+		file.Close()
+		return nil, err
 	}
 	if err := errors.Join(file.Truncate(size), seekEnd(file)); err != nil {
 		file.Close()
@@ -94,6 +112,9 @@ func (j *Journal) Append(l Line) error {
 	if err != nil {
 		return fmt.Errorf("journal %s line: %w", l.Type, err)
 	}
+	if j.OnAppend != nil {
+		j.OnAppend(l, false)
+	}
 	if _, err := j.file.Write(append(b, '\n')); err != nil {
 		return fmt.Errorf("journal %s line: %w", l.Type, err)
 	}
@@ -101,6 +122,9 @@ func (j *Journal) Append(l Line) error {
 		return fmt.Errorf("journal %s line: %w", l.Type, err)
 	}
 	j.seq++
+	if j.OnAppend != nil {
+		j.OnAppend(l, true)
+	}
 	return nil
 }
 
@@ -158,27 +182,44 @@ func Finished(lines []Line) map[string]Line {
 	return done
 }
 
-// Leftover returns what was announced or created and never stated as removed.
+// lockSoon locks the file, waiting for those who only look whether it is locked.
+func lockSoon(f *os.File) bool {
+	for range 20 {
+		if lock(f) {
+			return true
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return false
+}
+
+// Running reports whether a living process has the journal open for appending.
+func Running(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close() // and with it our lock
+	return locked(file)
+}
+
+// Leftover returns what was announced or created and never stated as removed: for each
+// the last of its lines, filled up from the ones before it.
 func Leftover(lines []Line) []Line {
 	var left []Line
 	for _, l := range lines {
-		switch l.Type {
-		case Create:
+		i := slices.IndexFunc(left, func(o Line) bool { return o.Kind == l.Kind && o.Name == l.Name })
+		switch {
+		case l.Type == Create && i < 0:
 			left = append(left, l)
-		case Created:
-			for i := range left {
-				if left[i].Name == l.Name {
-					left[i] = l
-				}
-			}
-		case Removed:
-			kept := left[:0]
-			for _, c := range left {
-				if c.Name != l.Name {
-					kept = append(kept, c)
-				}
-			}
-			left = kept
+		case l.Type == Create: // it was never seen to be gone
+			left[i] = l
+		case l.Type == Created && i >= 0:
+			left[i].Type, left[i].Pid, left[i].Started = l.Type, l.Pid, l.Started
+		case l.Type == Keep && i >= 0:
+			left[i].Type, left[i].URL, left[i].Model, left[i].Digest = l.Type, l.URL, l.Model, l.Digest
+		case l.Type == Removed && i >= 0:
+			left = slices.Delete(left, i, i+1)
 		}
 	}
 	return left

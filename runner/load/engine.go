@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -238,6 +239,9 @@ func (e *engine) send(d *dialogue, worker int32, scheduled int64) {
 		e.prepare(j)
 		e.ended <- j
 	}()
+	// It leaves now: of many at once each waits for its own turn, not for that of all who
+	// come after it, and whoever reads answers need not queue behind them.
+	runtime.Gosched()
 }
 
 // try sends a request, and again after a growing pause while it fails and retries are left.

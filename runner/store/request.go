@@ -9,6 +9,7 @@ type Request struct {
 	Only        []string  `json:"only"`
 	Skip        []string  `json:"skip"`
 	Parallelism int       `json:"parallelism"`
+	KeepServers bool      `json:"keep_servers,omitempty"`
 	Strict      bool      `json:"strict"`
 	Baseline    string    `json:"baseline,omitempty"` // absolute path of a run's folder or a summary.json
 }

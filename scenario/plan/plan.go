@@ -62,9 +62,30 @@ type Server struct {
 	// Values are all attributes of the block, defaults filled; Options those of options = {}.
 	Values  schema.Values `json:"attributes"`
 	Options schema.Values `json:"options"`
+	Ready   Ready         `json:"ready"`
+	Stop    Stop          `json:"stop"`
 	// Launches says whether this build can start it (or attach to it).
 	Launches bool   `json:"launches"`
 	Digest   string `json:"digest"` // hex, over everything above that shapes a number
+}
+
+// Ready is how long a server may take to be ready.
+type Ready struct {
+	Deadline time.Duration `json:"deadline_ns"`
+	Stall    time.Duration `json:"stall_ns"` // without any progress
+}
+
+// Stop is how a server is stopped.
+type Stop struct {
+	Grace time.Duration `json:"grace_ns"` // between asking and killing
+}
+
+// ServedName is the name under which the server has its model, "" for whichever it serves.
+func (s *Server) ServedName() string {
+	if n := s.Values.String("served_name"); n != "" {
+		return n
+	}
+	return s.Model
 }
 
 // Dataset is what is sent.

@@ -150,11 +150,13 @@ func (ph *Phase) describe() string {
 	switch {
 	case ph.Rate != nil:
 		add("rate %s %s/s, %s arrivals", ph.Rate, ph.RateOf, ph.Arrival)
-		if ph.MaxInFlight > 0 {
-			add("at most %d in flight", ph.MaxInFlight)
-		}
+	case ph.Replay:
+		add("replay at speed %v", ph.Speed)
 	case ph.Concurrency != nil:
 		add("concurrency %s", ph.Concurrency)
+	}
+	if ph.MaxInFlight > 0 {
+		add("at most %d in flight", ph.MaxInFlight)
 	}
 	if ph.Requests > 0 {
 		add("%d requests", ph.Requests)
@@ -191,6 +193,10 @@ func (c *Curve) String() string {
 func settings(values map[string]any) string {
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(values)) {
+		if d, ok := values[k].(time.Duration); ok {
+			fmt.Fprintf(&b, " %s=%s", k, d)
+			continue
+		}
 		v, err := json.Marshal(values[k])
 		if err != nil {
 			continue

@@ -44,7 +44,7 @@ func Describe(s plan.Server) []string {
 	if !ok || !f.Kind().Launches {
 		return nil
 	}
-	launches, err := f.Launch(s, "sparkrun", s.Port)
+	launches, err := f.Launch(s, targets.LaunchInput{Self: "sparkrun", Port: s.Port})
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -74,7 +74,7 @@ func ForcedFields(name string, least, most int) map[string]any {
 // openAI is a framework with the OpenAI API; kind says which.
 type openAI struct {
 	kind   schema.Kind
-	launch func(s plan.Server, self string, port int) ([]targets.Launch, error)
+	launch func(s plan.Server, in targets.LaunchInput) ([]targets.Launch, error)
 }
 
 var frameworks = []openAI{
@@ -86,7 +86,7 @@ var frameworks = []openAI{
 	{kind: schema.Kind{Name: "llamacpp", Doc: "llama.cpp's llama-server."}},
 	{kind: schema.Kind{Name: "ollama", Doc: "Ollama."}},
 	{kind: schema.Kind{Name: "command", Doc: "A command of your own that serves the OpenAI API; {port}, {model} and {host} in it are replaced.",
-		Attrs: []schema.Attr{{Name: "command", Type: schema.StringList, DefaultDoc: "none", Doc: "Program and arguments."}}}},
+		Attrs: []schema.Attr{{Name: "command", Type: schema.StringList, DefaultDoc: "none", Doc: "Program and arguments."}}, Options: []schema.Attr{}, Launches: true, Check: checkCommand}, launch: launchCommand},
 }
 
 func needsURL(v schema.Values) []schema.Problem {
@@ -105,24 +105,26 @@ func checkSim(v schema.Values) []schema.Problem {
 }
 
 // launchSim starts this program as a server. It is named sparkrun in the process list,
-// and ends when its standard input closes, so that it cannot outlive us.
-func launchSim(s plan.Server, self string, port int) ([]targets.Launch, error) {
-	argv := []string{self, "sim", "--port", fmt.Sprint(port)}
+// and ends when its standard input closes, so that it cannot outlive us unless it shall.
+func launchSim(s plan.Server, in targets.LaunchInput) ([]targets.Launch, error) {
+	argv := []string{in.Self, "sim", "--port", fmt.Sprint(in.Port)}
 	if s.Model != "" {
 		argv = append(argv, "--model", s.Model)
 	}
 	argv = append(argv, sim.Args(s.Options)...)
-	argv = append(argv, "--exit-on-stdin-close")
-	return []targets.Launch{{Argv: argv, Name: "sparkrun", Port: port, Lifeline: true}}, nil
+	if !in.Keep {
+		argv = append(argv, "--exit-on-stdin-close")
+	}
+	return []targets.Launch{{Argv: argv, Name: "sparkrun", Port: in.Port, Lifeline: !in.Keep}}, nil
 }
 
 func (f openAI) Kind() schema.Kind { return f.kind }
 
-func (f openAI) Launch(s plan.Server, self string, port int) ([]targets.Launch, error) {
+func (f openAI) Launch(s plan.Server, in targets.LaunchInput) ([]targets.Launch, error) {
 	if f.launch == nil {
 		return nil, fmt.Errorf("this version can't launch %s: start it yourself and set url", f.kind.Name)
 	}
-	return f.launch(s, self, port)
+	return f.launch(s, in)
 }
 
 // Ready asks for the models, then for one token.
@@ -161,14 +163,24 @@ func pickModel(ctx context.Context, c *http.Client, ep targets.Endpoint) (string
 		ids = append(ids, m.ID)
 	}
 	switch {
-	case ep.Model != "":
+	case ep.Model != "" && serves(ids, ep.Model):
 		return ep.Model, nil
+	case ep.Model != "" && len(ids) > 0:
+		return "", &targets.Refused{WrongModel: true, Err: fmt.Errorf("it serves %s, not %q: set model, or served_name, to what it serves, or start the right server", strings.Join(ids, ", "), ep.Model)}
+	case ep.Model != "":
+		return "", errors.New("it lists no model yet")
 	case len(ids) == 1:
 		return ids[0], nil
 	case len(ids) == 0:
 		return "", errors.New("it lists no model yet")
 	}
 	return "", &targets.Refused{Err: fmt.Errorf("it serves %d models: set model to one of %s", len(ids), strings.Join(ids, ", "))}
+}
+
+// serves reports whether a model is among those listed. Ollama lists "name:latest" for
+// what may be called "name".
+func serves(ids []string, model string) bool {
+	return slices.Contains(ids, model) || slices.Contains(ids, model+":latest")
 }
 
 // promptTokens asks for one token and returns how many the server counted in the prompt.
@@ -194,6 +206,12 @@ func promptTokens(ctx context.Context, c *http.Client, ep targets.Endpoint, api,
 		return 0, errors.New("its answer to a one-token request has no choice")
 	}
 	return out.Usage.Prompt, nil
+}
+
+// passing are the answers of a server that is not ready, or of a proxy before it.
+var passing = []int{
+	http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
+	http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
 }
 
 // call does one small JSON request. What waiting can't heal comes back as Refused.
@@ -227,7 +245,7 @@ func call(ctx context.Context, c *http.Client, ep targets.Endpoint, method, url 
 		return fmt.Errorf("%s %s: %w", method, url, err)
 	}
 	switch {
-	case resp.StatusCode == http.StatusServiceUnavailable, resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusBadGateway:
+	case slices.Contains(passing, resp.StatusCode):
 		return fmt.Errorf("%s %s: HTTP %s: %s", method, url, resp.Status, wire.ErrorMessage(b))
 	case resp.StatusCode != http.StatusOK:
 		return &targets.Refused{Err: fmt.Errorf("%s %s: HTTP %s: %s", method, url, resp.Status, wire.ErrorMessage(b))}

@@ -29,7 +29,8 @@ func TestReady(t *testing.T) {
 		"none yet":             {models: `[]`, chat: 200, message: "lists no model"},
 		"wrong key":            {models: `["m"]`, chat: 401, plain: 401, refused: true, message: "HTTP 401 Unauthorized: no"},
 		"still loading":        {models: `["m"]`, chat: 503, message: "503"},
-		"model does not exist": {models: `["m"]`, model: "x", chat: 404, plain: 404, refused: true, message: "404"},
+		"model does not exist": {models: `["m"]`, model: "x", chat: 404, plain: 404, refused: true, message: "it serves m, not \"x\""},
+		"another tag":          {models: `["m:latest"]`, model: "m", chat: 200, want: "m"},
 	} {
 		mux := http.NewServeMux()
 		mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) {
@@ -108,7 +109,7 @@ func TestCount(t *testing.T) {
 
 func TestLaunchSim(t *testing.T) {
 	f, _ := ByName("sim")
-	l, err := f.Launch(plan.Server{Options: schema.Values{"ttft": schema.Plain("x"), "seed": int64(3)}}, "/bin/sparkrun", 8000)
+	l, err := f.Launch(plan.Server{Options: schema.Values{"ttft": schema.Plain("x"), "seed": int64(3)}}, targets.LaunchInput{Self: "/bin/sparkrun", Port: 8000})
 	if err != nil || strings.Join(l[0].Argv, " ") != "/bin/sparkrun sim --port 8000 --ttft=x --seed=3 --exit-on-stdin-close" || !l[0].Lifeline {
 		t.Errorf("%v, %v", l, err)
 	}

@@ -11,14 +11,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
-	"time"
 
 	"sparkrun/targets"
 )
 
 // Local is this machine.
-type Local struct{}
+type Local struct {
+	Self string // path of this program, which writes the logs of what it starts
+}
 
 var _ targets.Node = Local{}
 
@@ -47,35 +47,6 @@ func (Local) Run(ctx context.Context, c targets.Cmd) (targets.Output, error) {
 	return out, nil
 }
 
-// Start starts a program in a process group of its own. Cancelling ctx later does not
-// stop it; Proc.Stop does.
-func (Local) Start(ctx context.Context, c targets.Cmd) (targets.Proc, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", c.Argv[0], context.Cause(ctx))
-	}
-	cmd, err := command(c)
-	if err != nil {
-		return nil, err
-	}
-	p := &process{cmd: cmd, done: make(chan struct{})}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Output, c.Output
-	// A child of the child that keeps our pipe open must not keep Wait from returning.
-	cmd.WaitDelay = 2 * time.Second
-	if c.Lifeline {
-		if p.lifeline, err = cmd.StdinPipe(); err != nil {
-			return nil, fmt.Errorf("start %s: %w", c.Argv[0], err)
-		}
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", c.Argv[0], err)
-	}
-	go func() {
-		p.err = cmd.Wait()
-		close(p.done)
-	}()
-	return p, nil
-}
-
 // Put writes a file with the mode, atomically.
 func (Local) Put(_ context.Context, path string, r io.Reader, mode fs.FileMode) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
@@ -102,7 +73,8 @@ func (Local) Dial(ctx context.Context, network, address string) (net.Conn, error
 // Close does nothing: there is no connection to this machine.
 func (Local) Close() error { return nil }
 
-// command makes the exec.Cmd of c: own process group, our environment with c's over it.
+// command makes the exec.Cmd of c: a session of its own, our environment with c's
+// and its mark over it.
 func command(c targets.Cmd) (*exec.Cmd, error) {
 	if len(c.Argv) == 0 {
 		return nil, errors.New("start a program: no argv")
@@ -118,56 +90,23 @@ func command(c targets.Cmd) (*exec.Cmd, error) {
 	for k, v := range c.Env {
 		cmd.Env = append(cmd.Env, k+"="+v.Reveal())
 	}
-	ownGroup(cmd)
+	if c.Mark.Run != "" {
+		cmd.Env = append(cmd.Env, targets.MarkRun+"="+c.Mark.Run, targets.MarkServer+"="+c.Mark.Server)
+		// Python's setproctitle writes the title over the environment, and the mark is
+		// gone; this keeps it from doing so.
+		cmd.Env = append(cmd.Env, "SPT_NOENV=1")
+	}
+	ownSession(cmd)
 	return cmd, nil
 }
 
-// process is a started local program and its group.
-type process struct {
-	cmd      *exec.Cmd
-	lifeline io.WriteCloser
-	done     chan struct{}
-	err      error // set before done is closed
-	stopOnce sync.Once
-	stopErr  error
-}
+// Processes are the processes of this machine that carry a mark.
+func (Local) Processes(context.Context) ([]targets.Process, error) { return marked(), nil }
 
-func (p *process) Pid() int              { return p.cmd.Process.Pid }
-func (p *process) Done() <-chan struct{} { return p.done }
+// Listener is who listens on the port.
+func (Local) Listener(_ context.Context, port int) (*targets.Listener, error) { return listener(port) }
 
-func (p *process) Err() error {
-	select {
-	case <-p.done:
-		return p.err
-	default:
-		return nil
-	}
-}
-
-// Stop asks the group to end and kills what is left of it after grace.
-func (p *process) Stop(ctx context.Context, grace time.Duration) error {
-	p.stopOnce.Do(func() { p.stopErr = p.stop(ctx, grace) })
-	return p.stopErr
-}
-
-func (p *process) stop(ctx context.Context, grace time.Duration) error {
-	if p.lifeline != nil {
-		p.lifeline.Close()
-	}
-	pid := p.Pid()
-	_ = signalGroup(pid, false)
-	ctx, cancel := context.WithTimeoutCause(ctx, grace, errors.New("grace is over"))
-	defer cancel()
-	select {
-	case <-p.done:
-	case <-ctx.Done():
-	}
-	// The leader may be gone while a child of it lives on: the group is what must end.
-	_ = signalGroup(pid, true)
-	select {
-	case <-p.done:
-		return nil
-	case <-time.After(5 * time.Second):
-		return fmt.Errorf("stop pid %d (%s): still there 5s after SIGKILL", pid, p.cmd.Args[0])
-	}
+// Memory is this machine's memory, zero where the system has no /proc.
+func (Local) Memory(context.Context) (targets.Memory, error) {
+	return targets.Memory{Total: meminfo("MemTotal"), Available: meminfo("MemAvailable"), Resident: resident()}, nil
 }

@@ -82,7 +82,7 @@ func TestStopEndsTheGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // twice: it is idempotent
-		if err := p.Stop(context.Background(), 100*time.Millisecond); err != nil {
+		if _, err := p.Stop(context.Background(), 100*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -110,7 +110,7 @@ func TestLifelineAndEnd(t *testing.T) {
 		t.Error("it ended although its standard input is open")
 	case <-time.After(50 * time.Millisecond):
 	}
-	if err := p.Stop(t.Context(), time.Second); err != nil {
+	if _, err := p.Stop(t.Context(), time.Second); err != nil {
 		t.Error(err)
 	}
 	p, err = Local{}.Start(t.Context(), targets.Cmd{Argv: []string{"sh", "-c", "exit 4"}, Output: &o})

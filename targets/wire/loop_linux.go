@@ -45,7 +45,6 @@ type loop struct {
 	oob    [64]byte
 	iov    unix.Iovec
 	msg    unix.Msghdr
-	freed  bool // a caller was told that its exchange has ended
 }
 
 // note asks the loop to do something with a connection, or to end (no connection).
@@ -91,6 +90,7 @@ func newLoop(s stamper) (*loop, error) {
 	l.iov.Base, l.iov.Len = &l.buf[0], uint64(len(l.buf))
 	l.msg.Iov, l.msg.Iovlen, l.msg.Control = &l.iov, 1, &l.oob[0]
 	l.next.Store(math.MaxInt64)
+	bring(1)
 	go l.run()
 	return l, nil
 }
@@ -111,6 +111,7 @@ func (l *loop) send(n note) {
 func (l *loop) close() {
 	l.send(note{})
 	<-l.ended
+	bring(-1)
 }
 
 func (l *loop) run() {
@@ -125,6 +126,9 @@ func (l *loop) run() {
 		if err != nil && err != unix.EINTR {
 			panic(fmt.Sprintf("epoll_wait on the loop's own descriptor: %v", err)) // never
 		}
+		if n <= 0 && l.clock.Now() < l.next.Load() {
+			continue
+		}
 		l.stamps.measure()
 		for i := range max(0, n) {
 			if l.events[i].Fd >= 0 {
@@ -136,31 +140,56 @@ func (l *loop) run() {
 		if l.clock.Now() >= l.next.Load() {
 			l.sweep()
 		}
-		if l.freed {
-			// Let those who wait for an exchange run before this thread sleeps on its processor.
-			l.freed = false
-			runtime.Gosched()
-		}
 		if n > 0 && l.active.Load() >= lazyFrom {
-			wait := unix.NsecToTimespec(int64(lazyWait))
-			_ = unix.Nanosleep(&wait, nil)
+			rest()
 		}
 	}
 }
 
+// While exchanges are under way the loop's thread sleeps without telling the scheduler. If
+// it did, the scheduler would take its processor away, and the loop would have to queue for
+// one behind whatever the program does (2000 goroutines that begin to send, say), while
+// frames pile up and share one stamp. When the runtime wants something of the thread, as
+// for a garbage collection, its signal ends the sleep.
+
+// rest sleeps for lazyWait.
+func rest() {
+	wait := unix.NsecToTimespec(int64(lazyWait))
+	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&wait)), 0, 0)
+}
+
+// longestSleep bounds what a runtime that must not send signals would wait.
+const longestSleep = 100 // ms
+
+// processors guards the number of Ps.
+var processors sync.Mutex
+
+// bring adds Ps to the runtime's: a loop sleeps on its own, and those that the rest of
+// the program has remain as many as there are cores.
+func bring(n int) {
+	processors.Lock()
+	defer processors.Unlock()
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n)
+}
+
 // poll waits for events until the next deadline.
 func (l *loop) poll() (int, error) {
-	for {
-		ms := -1
-		if next := l.next.Load(); next != math.MaxInt64 {
-			// Rounded up: a deadline that has not passed would be looked at in vain.
-			ms = int(min(math.MaxInt32, max(0, (next-l.clock.Now()+int64(time.Millisecond)-1)/int64(time.Millisecond))))
-		}
-		n, err := unix.EpollWait(l.epoll, l.events[:], ms)
-		if err != unix.EINTR {
-			return n, err
-		}
+	ms := -1
+	if next := l.next.Load(); next != math.MaxInt64 {
+		// Rounded up: a deadline that has not passed would be looked at in vain.
+		ms = int(min(math.MaxInt32, max(0, (next-l.clock.Now()+int64(time.Millisecond)-1)/int64(time.Millisecond))))
 	}
+	if l.active.Load() == 0 {
+		return unix.EpollWait(l.epoll, l.events[:], ms)
+	}
+	if ms < 0 || ms > longestSleep {
+		ms = longestSleep
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epoll), uintptr(unsafe.Pointer(&l.events[0])), uintptr(len(l.events)), uintptr(ms), 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }
 
 // listen takes the notes; false at the end.
@@ -342,7 +371,6 @@ func (l *loop) finish(c *looped) {
 		c.dead.Store(true) // half a request is on it
 	}
 	l.active.Add(-1)
-	l.freed = true
 	c.current.Store(nil)
 	c.done <- struct{}{} // has room
 }

@@ -20,6 +20,7 @@ type parser struct {
 	done   bool   // [DONE] has come
 	like   pattern
 	text   texts
+	now    event // being looked at; here so that it is not made for each
 }
 
 // feed takes bytes that arrived at the given time.
@@ -94,7 +95,8 @@ func (p *parser) event(line []byte, at int64) error {
 	if rec.FirstEvent == 0 {
 		rec.FirstEvent = at
 	}
-	var e event
+	e := &p.now
+	*e = event{}
 	if !e.scan(data) {
 		return &malformed{fmt.Errorf("a stream event is not what the API promises: %.120s", data)}
 	}
@@ -125,7 +127,7 @@ func (p *parser) event(line []byte, at int64) error {
 		rec.FirstOutTokens = max(1, completionTokens(e.usage)-completionTokens(p.before))
 	}
 	p.token(at)
-	p.like.learn(line, &e)
+	p.like.learn(line, e)
 	if p.keep {
 		for _, t := range e.texts {
 			p.text.add(false, t)

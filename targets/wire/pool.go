@@ -151,7 +151,9 @@ func (p *pool) open() {
 
 // close closes what is idle and being opened.
 func (p *pool) close() {
-	p.cancel()
+	p.mu.Lock()
+	p.cancel() // under the lock: refill begins nothing after it
+	p.mu.Unlock()
 	p.filled.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -207,17 +207,24 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
-// BenchmarkStream is a token event through the parser.
+// BenchmarkStream is a token event through the parser: recognised, and scanned.
 func BenchmarkStream(b *testing.B) {
 	event := []byte(`data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795450103,"model":"m","choices":[{"index":0,"delta":{"content":" word"},"logprobs":null,"finish_reason":null}]}` + "\n\n")
-	var rec record.Record
-	b.ReportAllocs()
-	b.SetBytes(int64(len(event)))
-	for b.Loop() {
-		rec.Events = rec.Events[:0]
-		p := parser{rec: &rec}
-		if err := p.feed(event, 1); err != nil {
-			b.Fatal(err)
-		}
+	for _, way := range []string{"recognised", "scanned"} {
+		b.Run(way, func(b *testing.B) {
+			var rec record.Record
+			p := parser{rec: &rec}
+			b.ReportAllocs()
+			b.SetBytes(int64(len(event)))
+			for b.Loop() {
+				rec.Events = rec.Events[:0]
+				if way == "scanned" {
+					p.like.forget()
+				}
+				if err := p.feed(event, 1); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -20,6 +20,7 @@ type applyFlags struct {
 	baseline    string
 	parallelism int
 	strict      bool
+	keepServers bool
 	output      outputFlags
 }
 
@@ -64,8 +65,8 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 			}
 			return execute(env, s, sets, st, store.Request{
 				Paths: absolute(args), Vars: settings(f.vars, s.Plan), Only: f.only, Skip: f.skip,
-				Parallelism: f.parallelism, Strict: f.strict, Baseline: baseline,
-			}, f.output, nil)
+				Parallelism: f.parallelism, Strict: f.strict, Baseline: baseline, KeepServers: f.keepServers,
+			}, f.output, nil, false)
 		},
 	}
 	f.register(c)
@@ -74,6 +75,7 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 	c.Flags().StringVar(&f.runID, "run-id", "", "name of the run (default: date, time and six hex digits)")
 	c.Flags().StringVar(&f.baseline, "baseline", "", "run or summary.json that thresholds know as baseline.*")
 	c.Flags().IntVar(&f.parallelism, "parallelism", 1, "cells that load at a time")
+	c.Flags().BoolVar(&f.keepServers, "keep-servers", false, "leave the servers running that no other server needs the place of")
 	c.Flags().BoolVar(&f.strict, "strict", false, "exit 3 also for suspect cells")
 	return c
 }

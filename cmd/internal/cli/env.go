@@ -4,6 +4,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"sparkrun/runner/journal"
 )
 
 // Env is the process as the commands see it: nothing else in this program reads
@@ -19,6 +21,9 @@ type Env struct {
 	Now     func() time.Time
 	Self    string    // path of this program, which starts the simulator
 	Exit    func(int) // leave at once, without clean-up
+	// OnJournal is called around every line that a run writes down; tests end the process
+	// there. May be nil.
+	OnJournal func(l journal.Line, written bool)
 	// StdoutTerminal and StderrTerminal are the width of the terminal there, 0 for none.
 	StdoutTerminal func() int
 	StderrTerminal func() int

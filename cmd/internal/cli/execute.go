@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -43,8 +42,9 @@ type runFile struct {
 }
 
 // execute runs a plan in its run's folder and shows it. sets are the datasets that have
-// been read already, finished the cells that an earlier try has done.
-func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req store.Request, out outputFlags, finished map[string]journal.Line) error {
+// been read already, finished the cells that an earlier try has done; serversOnly starts
+// the servers and measures nothing.
+func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req store.Request, out outputFlags, finished map[string]journal.Line, serversOnly bool) error {
 	baseline, err := readBaseline(req.Baseline)
 	if err != nil {
 		return exit(exitUsage, "%v", err)
@@ -59,6 +59,7 @@ func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req 
 		return exit(exitRun, "%v", err)
 	}
 	defer jour.Close()
+	jour.OnAppend = env.OnJournal
 	open := map[string]runner.Sink{}
 	stdout := env.Stdout
 	if out.json {
@@ -90,6 +91,7 @@ func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req 
 		Plan: s.Plan, Info: info, Store: st, Journal: jour, Clock: clock,
 		Tools: tools(env, st.ID, sets), Sinks: open, Parallelism: req.Parallelism, Strict: req.Strict, Baseline: baseline,
 		Control: control, Resume: "sparkrun resume " + st.Dir, Finished: finished,
+		KeepServers: req.KeepServers, ServersOnly: serversOnly,
 		Observe: func(e runner.Event) {
 			logs.event(e)
 			v.Event(e)
@@ -161,19 +163,6 @@ func handleSignals(env *Env, control *runner.Control, v view.View, st *store.Run
 		}
 	})
 	return func() { close(done); ended.Wait() }
-}
-
-// leftover names what a run that leaves at once may leave behind.
-func leftover(st *store.Run) string {
-	lines, err := journal.Read(st.JournalPath())
-	if err != nil {
-		return ""
-	}
-	var b strings.Builder
-	for _, l := range journal.Leftover(lines) {
-		fmt.Fprintf(&b, "May still be there: %s %s, pid %d (ends by itself as its standard input closes; else: kill -- -%d)\n", l.Kind, l.Name, l.Pid, l.Pid)
-	}
-	return b.String()
 }
 
 // runLog writes events to logs/sparkrun.jsonl and, with --verbose, to stderr.

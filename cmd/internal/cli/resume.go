@@ -54,7 +54,7 @@ runs the others into the same folder. Secrets come from the environment again.`,
 			if err := refuse(s.Plan); err != nil {
 				return err
 			}
-			return execute(env, s, &datasets{}, st, req, output, journal.Finished(lines))
+			return execute(env, s, &datasets{}, st, req, output, journal.Finished(lines), false)
 		},
 	}
 	output.register(c)

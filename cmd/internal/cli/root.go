@@ -12,6 +12,7 @@ const (
 	exitOK      = 0
 	exitRun     = 1 // it could not be done
 	exitUsage   = 2 // the scenario or the call is wrong, nothing was touched
+	exitCleanup = 5 // something is left that should be gone
 	exitChanged = 3 // fmt --check found files to format
 )
 
@@ -57,7 +58,7 @@ summaries and raw data.`,
 	root.SetCompletionCommandGroupID("more")
 	root.SetHelpCommand(newHelpCommand(env, root))
 	for group, commands := range map[string][]*cobra.Command{
-		"run":     {newApplyCommand(env), newResumeCommand(env), newPlanCommand(env)},
+		"run":     {newApplyCommand(env), newResumeCommand(env), newPlanCommand(env), newUpCommand(env), newLogsCommand(env), newDownCommand(env)},
 		"results": {newRunsCommand(env), newShowCommand(env), newExportCommand(env), newCompareCommand(env)},
 		"write":   {newValidateCommand(env), newFmtCommand(env), newGraphCommand(env)},
 		"more":    {newDatasetCommand(env), newSimCommand(env), newVersionCommand(env)},
@@ -67,6 +68,7 @@ summaries and raw data.`,
 			root.AddCommand(c)
 		}
 	}
+	root.AddCommand(newLogWriterCommand(env))
 	err := root.Execute()
 	var code *exitError
 	switch {

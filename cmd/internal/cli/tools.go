@@ -30,7 +30,7 @@ func tools(env *Env, run string, sets *datasets) runner.Tools {
 			if name != "local" {
 				return nil, fmt.Errorf("node %s: this version starts servers on this machine only: leave nodes out, or set url", name)
 			}
-			return node.Local{}, nil
+			return node.Local{Self: env.Self}, nil
 		},
 		Framework: framework.ByName,
 		Doer: func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (runner.Doer, error) {

@@ -91,6 +91,8 @@ func (v *text) Event(e runner.Event) {
 		v.progress(e)
 	case runner.EventCellEnded:
 		v.cell(e)
+	case runner.EventServerKept:
+		v.always("%s", e.Message)
 	case runner.EventLog:
 		v.line("%s: %s", e.Level, e.Message)
 	case runner.EventInterrupt:

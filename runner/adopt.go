@@ -1,0 +1,52 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"sparkrun/scenario/plan"
+)
+
+// adopt looks for a server that `up` or --keep-servers left running and that is the one
+// that is wanted: the same block, whatever run it was started for. It is used as a server
+// with a url is, and is not stopped.
+func (r *run) adopt(ctx context.Context, srv *server) (bool, error) {
+	s := srv.plan
+	strays, err := Strays(ctx, r.Tools)
+	if err != nil {
+		return false, &Error{LaunchFailed, fmt.Errorf("look for a running %s: %w", s.Address, err)}
+	}
+	for _, m := range strays {
+		if m.Dir == r.dir || m.Running || !m.Kept {
+			continue
+		}
+		for _, other := range m.Servers {
+			if other.Line.Digest != s.Digest {
+				r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("%s of the run %s is running beside %s and takes its share of this machine: stop it with: sparkrun down %s", other.Line.Name, filepath.Base(m.Dir), s.Address, m.Dir)})
+				continue
+			}
+			srv.adopted = true
+			srv.endpoint.URL = other.Line.URL
+			r.emit(Event{Type: EventLog, Level: "info", Message: fmt.Sprintf("%s is running already (%s, run %s): it is used and left running", s.Address, other.Line.URL, filepath.Base(m.Dir))})
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// adoptable reports whether a server that fits is running, for the check before a start.
+func (r *run) adoptable(ctx context.Context, s *plan.Server) bool {
+	strays, err := Strays(ctx, r.Tools)
+	if err != nil {
+		return false
+	}
+	for _, m := range strays {
+		for _, other := range m.Servers {
+			if m.Kept && !m.Running && m.Dir != r.dir && other.Line.Digest == s.Digest {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,79 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+
+	"sparkrun/runner/journal"
+	"sparkrun/scenario/schema"
+	"sparkrun/targets"
+)
+
+// processKind is the kind of a process's lines in the journal.
+const processKind = "process"
+
+// launch starts the server's program on its node.
+func (r *run) launch(ctx context.Context, srv *server) error {
+	s := srv.plan
+	failed := func(err error) error {
+		return &Error{LaunchFailed, fmt.Errorf("start %s on %s: %w", s.Address, s.Nodes[0], err)}
+	}
+	var err error
+	if srv.node, err = r.Tools.Node(s.Nodes[0]); err != nil {
+		return failed(err)
+	}
+	srv.port = s.Port
+	if srv.port == 0 {
+		if srv.port, err = freePort(); err != nil {
+			return failed(err)
+		}
+	} else if err := r.portFree(ctx, srv.node, s); err != nil {
+		return err
+	}
+	if err := r.memoryFree(ctx, srv.node, s); err != nil {
+		return err
+	}
+	launches, err := srv.framework.Launch(*s, targets.LaunchInput{Self: r.Tools.Self, Port: srv.port, Keep: r.KeepServers})
+	if err != nil {
+		return failed(err)
+	}
+	if len(launches) != 1 {
+		return failed(fmt.Errorf("it needs %d processes, this version starts one", len(launches)))
+	}
+	if srv.before, err = srv.node.Memory(ctx); err != nil {
+		return failed(err)
+	}
+	srv.log.begin()
+	r.log(journal.Line{Type: journal.Create, Kind: processKind, Name: srv.session, Address: s.Address, Node: s.Nodes[0], Mark: r.dir, Port: srv.port})
+	if err := r.startProcess(ctx, srv, launches[0]); err != nil {
+		r.log(journal.Line{Type: journal.Removed, Kind: processKind, Name: srv.session})
+		return failed(err)
+	}
+	r.log(journal.Line{Type: journal.Created, Kind: processKind, Name: srv.session, Pid: srv.proc.Pid(), Started: srv.proc.Started()})
+	srv.endpoint.URL = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(srv.port)) + "/v1"
+	return nil
+}
+
+func (r *run) startProcess(ctx context.Context, srv *server, l targets.Launch) (err error) {
+	env := map[string]schema.Text{}
+	for k, v := range l.Env {
+		env[k] = v
+	}
+	srv.proc, err = srv.node.Start(ctx, targets.Cmd{
+		Argv: l.Argv, Name: l.Name, Env: env, Lifeline: l.Lifeline, Mark: r.mark(srv.session),
+		Log: srv.log.path, Secrets: r.Plan.Secrets,
+	})
+	return err
+}
+
+// freePort asks the system for a port that nobody has now.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}

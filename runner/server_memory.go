@@ -1,0 +1,88 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sparkrun/scenario/plan"
+	"sparkrun/targets"
+)
+
+const (
+	gib = 1 << 30
+	// memorySlack is how much less memory than before the launch may be available after
+	// the stop.
+	memorySlack = 2 * gib
+	// memoryWait is how long the memory of a stopped server may take to come back: engines
+	// give it back after their exit, not with it.
+	memoryWait = 60 * time.Second
+	memoryPoll = 200 * time.Millisecond
+	// watchEvery is how often a node's memory is looked at while a server runs.
+	watchEvery = time.Second
+)
+
+// memoryFloor is the memory that a node must have left: below it a machine with unified
+// memory stops answering as a whole. 3 GiB, or 1/32 of a small machine.
+func memoryFloor(m targets.Memory) uint64 { return min(3*gib, m.Total/32) }
+
+// memoryFree is the check before a launch.
+func (r *run) memoryFree(ctx context.Context, node targets.Node, s *plan.Server) error {
+	m, err := node.Memory(ctx)
+	if err != nil {
+		return &Error{LaunchFailed, fmt.Errorf("check %s: %w", s.Address, err)}
+	}
+	if m.Total != 0 && m.Available < memoryFloor(m) {
+		return fail(PreflightMemory, "check %s: %s has %s of %s available, and %s must be left: end what holds it", s.Address, s.Nodes[0], size(m.Available), size(m.Total), size(memoryFloor(m)))
+	}
+	return nil
+}
+
+// missing is the memory that has not come back since before, in bytes. What other
+// processes have taken since then is theirs.
+func missing(before, now targets.Memory) uint64 {
+	lost := int64(before.Available) - int64(now.Available)
+	others := int64(now.Resident) - int64(before.Resident)
+	return uint64(max(0, lost-max(0, others)))
+}
+
+// memoryBack waits until a stopped server's memory is available again.
+func (r *run) memoryBack(ctx context.Context, srv *server) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, memoryWait, errors.New("memory wait"))
+	defer cancel()
+	for {
+		now, err := srv.node.Memory(ctx)
+		if err != nil {
+			return &Error{TeardownMemory, fmt.Errorf("stop %s: %w", srv.plan.Address, err)}
+		}
+		lost := missing(srv.before, now)
+		if lost <= memorySlack {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fail(TeardownMemory, "stop %s: it is gone, and %s of the memory of %s have not come back in %s (%s available, %s before the start): the next start may fail; a reboot gives it back", srv.plan.Address, size(lost), srv.plan.Nodes[0], memoryWait, size(now.Available), size(srv.before.Available))
+		case <-time.After(memoryPoll):
+		}
+	}
+}
+
+// watchMemory ends with an error once the node has less memory than it must.
+func (r *run) watchMemory(ctx context.Context, srv *server) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		m, err := srv.node.Memory(ctx)
+		if err == nil && m.Total != 0 && m.Available < memoryFloor(m) {
+			return fail(HostMemoryLow, "%s: %s has %s of %s available: the server is stopped before the machine stops answering; give it less memory", srv.plan.Address, srv.plan.Nodes[0], size(m.Available), size(m.Total))
+		}
+	}
+}
+
+func size(b uint64) string { return fmt.Sprintf("%.1f GiB", float64(b)/gib) }
