@@ -14,6 +14,7 @@ import (
 	"sparkrun/runner/record"
 	"sparkrun/runner/result"
 	"sparkrun/scenario/addr"
+	"sparkrun/scenario/metric"
 	"sparkrun/scenario/plan"
 )
 
@@ -47,6 +48,31 @@ func TestCut(t *testing.T) {
 	}
 	if out := cut(c, nil); len(out.Phases) != 0 {
 		t.Errorf("no rows: %+v", out)
+	}
+}
+
+// TestCutSearch: the second value of a search was under way.
+func TestCutSearch(t *testing.T) {
+	phases := []plan.Phase{{Name: "warmup"}, {Name: "steady", Measure: true}}
+	c := &plan.Cell{Phases: phases, Search: &plan.Search{Name: "knee", Vary: "concurrency", Rungs: []plan.Rung{{Value: 1, Phases: phases}, {Value: 2, Phases: phases}, {Value: 4, Phases: phases}},
+		Program: &metric.Program{Columns: []string{"requests.ok"}, Consts: []float64{0}, Depth: 2, Code: []metric.Instr{{Op: metric.Col}, {Op: metric.Const}, {Op: metric.Gt}}}}}
+	row := func(step int, value float64, phase int, at int64) record.Record {
+		return record.Record{SearchStep: step, SearchValue: value, Phase: phase, Scheduled: at * ms, Sent: at * ms, FirstToken: at*ms + ms, LastToken: at*ms + 5*ms, StreamEnd: at*ms + 5*ms}
+	}
+	out := cut(c, []record.Record{row(0, 1, 0, 10), row(0, 1, 1, 20), row(0, 1, 1, 30), row(1, 4, 0, 40), row(1, 4, 1, 50)})
+	if len(out.Tried) != 2 || out.Tried[0] != 0 || out.Tried[1] != 2 || len(out.Phases) != 4 || out.Phases[1].Start != 20*ms || out.Phases[1].End != 35*ms || out.Phases[3].Start != 50*ms {
+		t.Errorf("%+v", out)
+	}
+	// The first value was cut in its warmup: its place is kept.
+	if out := cut(c, []record.Record{row(0, 1, 0, 10), row(1, 4, 1, 50)}); len(out.Phases) != 4 || out.Phases[1].End != 0 || out.Phases[3].Start != 50*ms {
+		t.Errorf("%+v", out)
+	}
+	entries := result.Summarise(c, &plan.Server{}, []record.Record{row(0, 1, 0, 10), row(0, 1, 1, 20), row(1, 4, 0, 40)}, cut(c, []record.Record{row(0, 1, 0, 10), row(0, 1, 1, 20), row(1, 4, 0, 40)}))
+	if len(entries) != 1 || entries[0].Search == nil || entries[0].Search.Value == nil || *entries[0].Search.Value != 1 {
+		t.Errorf("%+v", entries)
+	}
+	if out := cut(c, []record.Record{row(0, 3, 0, 10)}); out.Tried != nil {
+		t.Errorf("a value that is none of the search's: %+v", out)
 	}
 }
 
