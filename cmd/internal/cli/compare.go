@@ -76,6 +76,7 @@ BASE and NEW are runs or files summary.json. ` + runArgument,
 	c.Flags().BoolVar(&force, "force", false, "compare cells of different workloads too")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the comparison as JSON")
 	c.Flags().StringVar(&out, "out", "results", "folder of the results store")
+	c.ValidArgsFunction = completeRuns(&out, 2)
 	return c
 }
 
