@@ -5,6 +5,7 @@ import (
 
 	"sparkrun/scenario/plan"
 	"sparkrun/targets/framework"
+	"sparkrun/targets/node"
 )
 
 func newPlanCommand(env *Env) *cobra.Command {
@@ -27,7 +28,7 @@ and hours as far as they are known, and what is measured.`,
 			if asJSON {
 				return s.Plan.JSON(env.Stdout)
 			}
-			return s.Plan.Text(env.Stdout, plan.TextOptions{Launch: func(srv plan.Server) []string { return framework.Describe(srv) }})
+			return s.Plan.Text(env.Stdout, plan.TextOptions{Launch: func(srv plan.Server) []string { return framework.Describe(srv, node.HasGPUs()) }})
 		},
 	}
 	f.register(c)
