@@ -116,12 +116,12 @@ func readBaseline(path string) (*result.Baseline, error) {
 	return &result.Baseline{Name: s.Run.ID, Entries: s.Cells}, nil
 }
 
-// terminal is the width of the terminal to draw on, 0 for lines only.
-func terminal(env *Env, out outputFlags) int {
-	if w := env.StderrTerminal(); !out.noColor && env.color(w) {
-		return w
+// terminal is the width of the terminal to draw on, nil for lines only.
+func terminal(env *Env, out outputFlags) func() int {
+	if out.noColor || !env.color(env.StderrTerminal()) {
+		return nil
 	}
-	return 0
+	return env.StderrTerminal
 }
 
 // runInfo is who runs, when and where.

@@ -23,8 +23,7 @@ type View interface {
 type Options struct {
 	JSON   bool
 	Quiet  bool
-	Color  bool
-	Width  int // of the terminal that Stderr is, 0 for none
+	Width  func() int // of the terminal that Stderr is; nil where it is none
 	Stdout io.Writer
 	Stderr io.Writer
 }
@@ -33,6 +32,9 @@ type Options struct {
 func New(o Options) View {
 	if o.JSON {
 		return &events{enc: json.NewEncoder(o.Stdout)}
+	}
+	if o.Width != nil {
+		return newScreen(o)
 	}
 	return &text{Options: o}
 }
@@ -51,12 +53,10 @@ func (v *events) Event(e runner.Event) {
 
 func (*events) Close() {}
 
-// text prints a line for what has happened; on a terminal the last line shows what
-// happens now.
+// text prints a line for what has happened, where there is no terminal.
 type text struct {
 	Options
 	mu      sync.Mutex
-	live    bool // a live line is on the screen
 	plainAt time.Time
 }
 
@@ -84,9 +84,7 @@ func (v *text) Event(e runner.Event) {
 			}
 		}
 	case runner.EventPhaseStarted:
-		if v.Width == 0 {
-			v.line("          %s: %s", e.Address, strings.TrimSpace(e.Phase+" "+e.Message))
-		}
+		v.line("          %s: %s", e.Address, strings.TrimSpace(e.Phase+" "+e.Message))
 	case runner.EventProgress:
 		v.progress(e)
 	case runner.EventCellEnded:
@@ -124,15 +122,7 @@ func (v *text) progress(e runner.Event) {
 	}
 	s := fmt.Sprintf("[%d/%d] %s %s %s %d in flight, %d ok, %d failed, %.0f tokens/s, TTFT %.0f ms%s",
 		p.Cell, p.Cells, e.Address, e.Phase, bar(p.Fraction), p.InFlight, p.OK, p.Failed, p.OutputTokensPerS, p.TTFTMeanMS, left)
-	switch {
-	case v.Quiet:
-	case v.Width > 0:
-		if r := []rune(s); len(r) >= v.Width {
-			s = string(r[:v.Width-1])
-		}
-		fmt.Fprintf(v.Stderr, "\r\x1b[K%s", s)
-		v.live = true
-	case e.Time.Sub(v.plainAt) >= plainEvery:
+	if !v.Quiet && e.Time.Sub(v.plainAt) >= plainEvery {
 		v.plainAt = e.Time
 		fmt.Fprintln(v.Stderr, s)
 	}
@@ -145,7 +135,7 @@ func bar(fraction float64) string {
 	return fmt.Sprintf("%3.0f %%", 100*fraction)
 }
 
-// line prints a line above the live one.
+// line prints a line that --quiet leaves out.
 func (v *text) line(format string, args ...any) {
 	if !v.Quiet {
 		v.always(format, args...)
@@ -153,19 +143,10 @@ func (v *text) line(format string, args ...any) {
 }
 
 func (v *text) always(format string, args ...any) {
-	v.clear()
 	fmt.Fprintf(v.Stderr, format+"\n", args...)
 }
 
-func (v *text) clear() {
-	if v.live {
-		fmt.Fprint(v.Stderr, "\r\x1b[K")
-		v.live = false
-	}
-}
-
 func (v *text) ended(e *runner.Ended) {
-	v.clear()
 	for _, f := range e.Files {
 		fmt.Fprintln(v.Stdout, f)
 	}
@@ -181,8 +162,4 @@ func (v *text) ended(e *runner.Ended) {
 	}
 }
 
-func (v *text) Close() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.clear()
-}
+func (*text) Close() {}

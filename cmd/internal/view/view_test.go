@@ -3,9 +3,13 @@ package view
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"sparkrun/runner"
 	"sparkrun/runner/result"
@@ -21,7 +25,7 @@ func played() []runner.Event {
 		{Type: runner.EventTaskStarted, Time: at, Kind: "cell", Address: "benchmark.b#1"},
 		{Type: runner.EventPhaseStarted, Time: at, Address: "benchmark.b#1", Phase: "steady"},
 		{Type: runner.EventProgress, Time: at, Address: "benchmark.b#1", Phase: "steady", Progress: &runner.Progress{Cell: 1, Cells: 1, Fraction: 0.5, InFlight: 4, OK: 10, OutputTokensPerS: 99.6, TTFTMeanMS: 12.3, RemainingSeconds: 75}},
-		{Type: runner.EventCellEnded, Time: at, Address: "benchmark.b#1", Data: []result.Entry{{Address: "benchmark.b#1", Phase: "steady", Verdict: result.OK, Requests: result.Requests{Scheduled: 20, OK: 20}, Throughput: map[string]*float64{"output_tokens_per_s": &rate}}}},
+		{Type: runner.EventCellEnded, Time: at, Address: "benchmark.b#1", Data: []result.Entry{{Address: "benchmark.b#1", Benchmark: "b", Phase: "steady", Verdict: result.OK, Requests: result.Requests{Scheduled: 20, OK: 20}, Throughput: map[string]*float64{"output_tokens_per_s": &rate}}}},
 		{Type: runner.EventTaskEnded, Time: at, Kind: "stop", Address: "server.a.stop", Outcome: runner.Failed, Message: "TEARDOWN_STILL_THERE: no"},
 		{Type: runner.EventInterrupt, Time: at, Message: "Interrupted."},
 		{Type: runner.EventRunEnded, Time: at, Data: &runner.Ended{ExitCode: 130, Reasons: []string{"interrupted"}, Files: []string{"results/s/one/summary.json"}, Resume: "sparkrun resume results/s/one"}},
@@ -60,19 +64,69 @@ Go on with: sparkrun resume results/s/one
 	}
 }
 
-func TestQuietAndTerminal(t *testing.T) {
+func TestQuiet(t *testing.T) {
 	if _, errs := show(Options{Quiet: true}); errs != "Interrupted.\nExit code 130: interrupted\nGo on with: sparkrun resume results/s/one\n" {
 		t.Errorf("quiet: %q", errs)
 	}
-	_, errs := show(Options{Width: 40})
-	for _, l := range strings.FieldsFunc(errs, func(r rune) bool { return r == '\n' || r == '\r' }) {
-		if strings.HasPrefix(l, "\x1b[K[") && len([]rune(l)) > 40+3 {
-			t.Errorf("the live line is wider than the terminal: %q", l)
+}
+
+// TestScreen: no line is wider than the terminal, the live part is taken back before what
+// stands above it is printed, and nothing of it is left at the end.
+func TestScreen(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	for _, width := range []int{30, 60, 100, 200} {
+		out, errs := show(Options{Width: func() int { return width }})
+		plain := regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`).ReplaceAllString(errs, "")
+		for l := range strings.SplitSeq(strings.ReplaceAll(plain, "\r", "\n"), "\n") {
+			if n := len([]rune(l)); n > width && !strings.Contains(l, "results/s/one") && !strings.Contains(l, "TEARDOWN") {
+				t.Errorf("at %d columns a line has %d: %q", width, n, l)
+			}
+		}
+		if out != "results/s/one/summary.json\n" || !strings.Contains(plain, "Interrupted.") || !strings.HasSuffix(errs, "Go on with: sparkrun resume results/s/one\n") && !strings.Contains(errs, "Go on with: sparkrun resume results/s/one\n") {
+			t.Errorf("at %d columns: %q", width, errs)
+		}
+		// What the screen shows when all is played on it.
+		if shown := replay(errs); strings.Contains(shown, "in flight") || !strings.Contains(shown, "Interrupted.") {
+			t.Errorf("at %d columns the screen ends as\n%s", width, shown)
 		}
 	}
-	if !strings.Contains(errs, "\r\x1b[Kok ") {
-		t.Errorf("the live line is not cleared before the next: %q", errs)
+	_, errs := show(Options{Width: func() int { return 120 }})
+	shown := replay(errs)
+	for _, want := range []string{"b ", "ok  #1", "123.5", "20/20", "server.a.stop: TEARDOWN_STILL_THERE"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("the screen lacks %q:\n%s", want, shown)
+		}
 	}
+}
+
+// replay plays what was written on a screen of endless height: cursor up, erase below.
+func replay(written string) string {
+	lines, row := []string{""}, 0
+	for i := 0; i < len(written); {
+		if m := regexp.MustCompile(`^\x1b\[(\d*)([A-Za-z])`).FindStringSubmatch(written[i:]); m != nil {
+			switch m[2] {
+			case "A":
+				n, _ := strconv.Atoi(m[1])
+				row = max(0, row-n)
+			case "J":
+				lines = append(lines[:row], "")
+			}
+			i += len(m[0])
+			continue
+		}
+		switch c := written[i]; c {
+		case '\r':
+		case '\n':
+			row++
+			if row == len(lines) {
+				lines = append(lines, "")
+			}
+		default:
+			lines[row] += string(c)
+		}
+		i++
+	}
+	return strings.Join(lines, "\n")
 }
 
 func TestJSON(t *testing.T) {
