@@ -327,7 +327,7 @@ dataset "d" {
 	if err := p.JSON(&out); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Text(&out, plan.TextOptions{Launch: framework.Describe}); err != nil {
+	if err := p.Text(&out, plan.TextOptions{Launch: func(s plan.Server) []string { return framework.Describe(s, true) }}); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(out.String(), "hidden") {

@@ -89,9 +89,15 @@ func (l *loader) servers() {
 		ready := l.only(b.Body, "ready", readyAttrs)
 		s.Ready = plan.Ready{Deadline: ready.Duration("deadline"), Stall: ready.Duration("stall")}
 		s.Stop = plan.Stop{Grace: l.only(b.Body, "stop", stopAttrs).Duration("grace")}
+		if box := l.only(b.Body, "container", containerAttrs); hasBlock(b.Body, "container") {
+			v["container"] = box
+			if !v.Has("image") {
+				l.errorf(b.DefRange(), "Container without an image", "%s has a container block and no image: set image.", s.Address)
+			}
+		}
 		s.APIKey, _ = v["api_key"].(schema.Text)
 		s.Headers, _ = v["headers"].(map[string]schema.Text)
-		s.Launches = kind.Launches || s.URL != ""
+		s.Launches = s.URL != "" || (kind.Launches && slices.Equal(s.Nodes, []string{"local"}))
 		for _, n := range []string{"url", "model", "port", "api_key", "headers"} {
 			delete(v, n)
 		}
@@ -114,9 +120,13 @@ func (l *loader) servers() {
 		}
 		l.problems(b, kind, mergeValues(v, schema.Values{"url": schema.Plain(s.URL), "options": s.Options}))
 		if !s.Launches {
-			l.warnf(b.DefRange(), "Server that this version can't launch", "%s: this version plans servers of framework %q and can't launch them; apply refuses it unless url is set.", s.Address, s.Framework)
+			l.warnf(b.DefRange(), "Server that this version can't launch", "%s: this version starts servers on this machine only; apply refuses it unless url is set or nodes is left out.", s.Address)
 		}
 	}
+}
+
+func hasBlock(body *hclsyntax.Body, name string) bool {
+	return slices.ContainsFunc(body.Blocks, func(b *hclsyntax.Block) bool { return b.Type == name })
 }
 
 // only decodes the one block of a type inside a block, with defaults where there is none.

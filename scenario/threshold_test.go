@@ -63,3 +63,48 @@ threshold "t" {
 		}
 	}
 }
+
+// TestWorkload: what is sent makes it, who answers and how it is let in does not.
+func TestWorkload(t *testing.T) {
+	text := func(server, request string, shape string) string {
+		return `
+server "a" {
+  framework = "sim"
+  options   = { itl = "` + server + `" }
+}
+dataset "d" {
+  type  = "synthetic"
+  shape = "` + shape + `"
+}
+benchmark "x" {
+  server  = server.a
+  dataset = dataset.d
+  request {
+    ` + request + `
+  }
+  phase "steady" {
+    requests    = 10
+    concurrency = 2
+  }
+}
+`
+	}
+	of := func(s string) string { return mustLoad(t, s).Cells[0].Workload }
+	base := of(text("2ms", "temperature = 0", "D(64,8)"))
+	for name, same := range map[string]string{
+		"another server": text("3ms", "temperature = 0", "D(64,8)"),
+		"headers":        text("2ms", "temperature = 0\nheaders = { X-Team = \"a\" }", "D(64,8)"),
+	} {
+		if of(same) != base {
+			t.Errorf("%s makes another workload", name)
+		}
+	}
+	for name, other := range map[string]string{
+		"temperature": text("2ms", "temperature = 1", "D(64,8)"),
+		"lengths":     text("2ms", "temperature = 0", "D(64,9)"),
+	} {
+		if of(other) == base {
+			t.Errorf("%s: the workload is the same", name)
+		}
+	}
+}

@@ -67,6 +67,7 @@ func (x *excel) summary(r *result.Run) error {
 		}
 	}
 	x.comparisons(s, r.Entries)
+	x.doubts(s, r.Entries)
 	for i := range r.Entries {
 		e := &r.Entries[i]
 		if e.Search == nil {
@@ -164,4 +165,25 @@ func (x *excel) goodput() []string {
 		}
 	}
 	return out
+}
+
+// doubts is a line for each mark of a cell that is not ok, with its sentence.
+func (x *excel) doubts(s *sheet, entries []result.Entry) {
+	if !slices.ContainsFunc(entries, func(e result.Entry) bool { return e.Verdict != result.OK }) {
+		return
+	}
+	s.add(0)
+	s.add(x.styles.head, "not ok", "cell", "phase", "mark", "why")
+	for i := range entries {
+		e := &entries[i]
+		if e.Verdict == result.OK {
+			continue
+		}
+		if e.Cause != "" || len(e.Marks) == 0 {
+			s.add(0, string(e.Verdict), e.Address, e.Phase, "", e.Cause)
+		}
+		for _, m := range e.Marks {
+			s.add(0, string(e.Verdict), e.Address, e.Phase, m.Name, m.Why)
+		}
+	}
 }

@@ -271,6 +271,9 @@ func TestExcel(t *testing.T) {
 	if v := found["ttft_ms.p50 users=4"]; len(v) != 2 || v[0] != "41.00" || v[1] != "failed" {
 		t.Errorf("ttft_ms.p50 under 4 users: %v", v)
 	}
+	if m := found["suspect benchmark.chat[server=vllm,users=4]#1"]; strings.Join(m, ",") != "steady,not_steady,the output-token rate rose" {
+		t.Errorf("marks with their sentence: %v", m)
+	}
 	raw, err := f.GetRows("Raw data")
 	if err != nil || len(raw) != 151 {
 		t.Fatalf("%d rows of raw data, want a header and 150; %v", len(raw), err)

@@ -1,6 +1,10 @@
 package result
 
-import "sparkrun/runner/record"
+import (
+	"slices"
+
+	"sparkrun/runner/record"
+)
 
 // Turns keep the first turns of conversations apart from the later ones: a first turn's
 // prompt is new to the server, a later one's mostly known, and their mean is neither's.
@@ -21,6 +25,9 @@ type TurnStats struct {
 
 // turns splits the ok requests; nil where all are first turns.
 func (w *window) turns() *Turns {
+	if !slices.ContainsFunc(w.ok, func(rec *record.Record) bool { return rec.Turn > 0 }) {
+		return nil
+	}
 	var first, later []*record.Record
 	for _, rec := range w.ok {
 		if rec.Turn == 0 {
@@ -28,9 +35,6 @@ func (w *window) turns() *Turns {
 		} else {
 			later = append(later, rec)
 		}
-	}
-	if later == nil {
-		return nil
 	}
 	return &Turns{First: turnStats(first), Later: turnStats(later)}
 }

@@ -139,13 +139,45 @@ func (p *Past) cell(c *plan.Cell, line journal.Line, done bool, rows string) (*r
 	return cell, nil
 }
 
-// cut is what the rows of a cell say of phases that nobody wrote the end of: each begins
-// with its first request and ends where the next begins, the last one with the last thing
-// that happened in it.
+// cut is what the rows of a cell say of phases that nobody wrote the end of. A search has
+// them once for each value that it tried, which the rows name.
 func cut(c *plan.Cell, records []record.Record) load.Outcome {
 	out := load.Outcome{Interrupted: true}
-	starts := make([]int64, len(c.Phases))
-	last, phases := int64(0), 0
+	if c.Search == nil {
+		out.Phases = cutPhases(c.Phases, records)
+		return out
+	}
+	for step := 0; ; step++ {
+		var own []record.Record
+		for i := range records {
+			if records[i].SearchStep == step {
+				own = append(own, records[i])
+			}
+		}
+		if own == nil {
+			return out
+		}
+		rung := slices.IndexFunc(c.Search.Rungs, func(r plan.Rung) bool { return r.Value == own[0].SearchValue })
+		if rung < 0 {
+			return out // of a search that was another one then
+		}
+		// Steps lie one behind the other, of as many phases each: what an earlier one lacks
+		// was not there to be measured.
+		for len(out.Phases) < step*len(c.Phases) {
+			out.Phases = append(out.Phases, load.PhaseOutcome{})
+		}
+		out.Tried = append(out.Tried, rung)
+		out.Phases = append(out.Phases, cutPhases(c.Search.Rungs[rung].Phases, own)...)
+	}
+}
+
+// cutPhases are the phases that records were sent in, to the last one: each begins with its
+// first request and ends where the next begins, the last one with the last thing that
+// happened in it.
+func cutPhases(phases []plan.Phase, records []record.Record) []load.PhaseOutcome {
+	var out []load.PhaseOutcome
+	starts := make([]int64, len(phases))
+	last, seen := int64(0), 0
 	for i := range records {
 		r := &records[i]
 		if r.Phase >= len(starts) {
@@ -156,11 +188,11 @@ func cut(c *plan.Cell, records []record.Record) load.Outcome {
 			starts[r.Phase] = at
 		}
 		last = max(last, r.Sent, r.StreamEnd, r.LastToken)
-		phases = max(phases, r.Phase+1)
+		seen = max(seen, r.Phase+1)
 	}
-	for i, ph := range c.Phases[:phases] {
+	for i, ph := range phases[:seen] {
 		ran := load.PhaseOutcome{Name: ph.Name, Measure: ph.Measure, Start: starts[i], End: last}
-		for _, next := range starts[i+1 : phases] {
+		for _, next := range starts[i+1 : seen] {
 			if next != 0 {
 				ran.End = next
 				break
@@ -172,7 +204,7 @@ func cut(c *plan.Cell, records []record.Record) load.Outcome {
 		if most := ran.Start + int64(ph.Duration); ph.Duration > 0 && ph.MinRequests == 0 {
 			ran.End = min(ran.End, most)
 		}
-		out.Phases = append(out.Phases, ran)
+		out = append(out, ran)
 	}
 	return out
 }

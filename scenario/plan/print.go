@@ -41,7 +41,7 @@ func (p *Plan) Text(w io.Writer, o TextOptions) error {
 		if len(s.After) > 0 {
 			fmt.Fprintf(out, "  after %s has stopped\n", strings.Join(s.After, ", "))
 		}
-		if o.Launch != nil && srv.Launches {
+		if o.Launch != nil {
 			for _, line := range o.Launch(*srv) {
 				fmt.Fprintf(out, "  $ %s\n", line)
 			}
@@ -112,7 +112,7 @@ func where(s *Server) string {
 		return " at " + s.URL
 	}
 	if !s.Launches {
-		return " on " + strings.Join(s.Nodes, ", ") + " (this version can't launch it)"
+		return " on " + strings.Join(s.Nodes, ", ") + " (this version starts servers on this machine only)"
 	}
 	return " on " + strings.Join(s.Nodes, ", ")
 }

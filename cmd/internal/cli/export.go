@@ -71,7 +71,9 @@ TYPE lists them); --set changes them, --path says where the file goes.
 	c.Flags().StringVar(&path, "path", "", "file to write (default: as the sink has it, in the run's folder)")
 	c.Flags().StringArrayVar(&sets, "set", nil, "set an attribute of the sink, as rows=requests (repeatable)")
 	c.Flags().StringVar(&out, "out", "results", "folder of the results store")
+	c.ValidArgsFunction = completeRuns(&out, 1)
 	_ = c.MarkFlagRequired("sink") // it is there
+	_ = c.RegisterFlagCompletionFunc("sink", completeSinks)
 	return c
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"sparkrun/scenario/plan"
 	"sparkrun/targets/framework"
+	"sparkrun/targets/node"
 )
 
 func newPlanCommand(env *Env) *cobra.Command {
@@ -31,7 +32,7 @@ needs and has. Datasets in files of up to 64 MB are read and checked.`,
 			if asJSON {
 				return s.Plan.JSON(env.Stdout)
 			}
-			return s.Plan.Text(env.Stdout, plan.TextOptions{Launch: func(srv plan.Server) []string { return framework.Describe(srv) }})
+			return s.Plan.Text(env.Stdout, plan.TextOptions{Launch: func(srv plan.Server) []string { return framework.Describe(srv, node.HasGPUs()) }})
 		},
 	}
 	f.register(c)

@@ -59,6 +59,7 @@ runs the others into the same folder. Secrets come from the environment again.`,
 	}
 	output.register(c)
 	c.Flags().StringVar(&out, "out", "results", "folder of the results store")
+	c.ValidArgsFunction = completeRuns(&out, 1)
 	return c
 }
 

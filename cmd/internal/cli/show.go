@@ -61,6 +61,7 @@ made from its raw rows, to the last one.
 		},
 	}
 	c.Flags().StringVar(&out, "out", "results", "folder of the results store")
+	c.ValidArgsFunction = completeRuns(&out, 1)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the summary as JSON")
 	c.Flags().BoolVar(&noColor, "no-color", false, "no colour and no control codes")
 	return c

@@ -12,6 +12,7 @@ benchmark "b" {
   matrix {
     server = [server.a, server.b]
     users  = [2, 4]
+    exclude = [{ server = server.b, users = 2 }]
   }
   server  = matrix.server
   dataset = dataset.d
@@ -35,6 +36,12 @@ threshold "value" {
 threshold "nothing" {
   condition     = peer({}).ttft_ms.p99 > 5 # ERROR: has a cell with these values beside it
   error_message = "slow"
+}
+
+threshold "excluded" {
+  condition     = peer({ users = 2 }).ttft_ms.p99 > 5 # ERROR: has a cell with these values beside it
+  error_message = "slow"
+  where         = { server = server.b }
 }
 
 threshold "fine" {
