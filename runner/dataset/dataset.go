@@ -84,7 +84,7 @@ func (s *Set) Open(ctx context.Context, o Options) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &played{source: source{scripts: all, bodies: newBodies(o)}, notes: append(s.Notes(), notesOf(all)...)}
+	out := &played{source: source{scripts: all, bodies: newBodies(o)}, notes: notesOf(all)}
 	if t, ok := s.set.(*trace); ok {
 		return &timed{out, t, s.dataset.Values.String("when_exhausted") == "repeat"}, nil
 	}

@@ -23,9 +23,11 @@ type Conversation struct {
 }
 
 // Turn is one user turn. OutputTokens is how long its answer is to be, 0: as long as Answer.
+// MinTokens and MaxTokens are its bounds, 0: none.
 type Turn struct {
-	User, Answer string
-	OutputTokens int64
+	User, Answer         string
+	OutputTokens         int64
+	MinTokens, MaxTokens int64
 }
 
 // Conversations are those of the set, as the dataset has them: without the salt that
@@ -60,7 +62,7 @@ func (s *Set) Conversations(ctx context.Context, seed uint64, most int64, server
 func (s *script) export() *Conversation {
 	c := &Conversation{ID: s.id, System: s.system}
 	for _, t := range s.turns {
-		c.Turns = append(c.Turns, Turn{t.user, t.answer, t.asked})
+		c.Turns = append(c.Turns, Turn{t.user, t.answer, t.asked, t.least, t.most})
 	}
 	return c
 }

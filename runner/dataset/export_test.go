@@ -60,14 +60,33 @@ func TestWrittenIsRead(t *testing.T) {
 	}
 }
 
+// JSON lines keep all that they can say.
+func TestJSONLinesAreKept(t *testing.T) {
+	const file = `{"id":"a","messages":[{"role":"system","content":"s"},{"role":"user","content":"u"},{"role":"assistant","content":"x y"},{"role":"user","content":"v"}],"output_tokens":9,"min_tokens":3,"max_tokens":12}
+{"id":"b","prompt":"p","output_tokens":4}
+{"id":"c","prompt":"q"}
+`
+	var b bytes.Buffer
+	want := conversationsOf(t, "jsonl", file)
+	if _, err := Write(&b, "jsonl", func(yield func(*Conversation, error) bool) {
+		for i := range want {
+			if !yield(&want[i], nil) {
+				return
+			}
+		}
+	}); err != nil || b.String() != file {
+		t.Errorf("%v, wrote\n%s\nof\n%s", err, b.String(), file)
+	}
+}
+
 func TestWhatCannotBeWritten(t *testing.T) {
 	for _, c := range []struct {
 		format string
 		c      Conversation
 		err    string
 	}{
-		{"conversations", Conversation{ID: "a", System: "s", Turns: []Turn{{"u", "a", 1}}}, `write conversation "a": it has a system message`},
-		{"conversations", Conversation{ID: "a", Turns: []Turn{{"u", "", 3}}}, "turn 0 has no answer"},
+		{"conversations", Conversation{ID: "a", System: "s", Turns: []Turn{{User: "u", Answer: "a", OutputTokens: 1}}}, `write conversation "a": it has a system message`},
+		{"conversations", Conversation{ID: "a", Turns: []Turn{{User: "u", OutputTokens: 3}}}, "turn 0 has no answer"},
 		{"trace", Conversation{}, `can't be written as "trace"`},
 		{"excel", Conversation{}, `dataset type "excel" is unknown`},
 	} {
@@ -104,8 +123,8 @@ func TestDetect(t *testing.T) {
 // TestMeasure by hand: three turns of 1, 2 and 6 words, answers of 3 and 1.
 func TestMeasure(t *testing.T) {
 	all := func(yield func(*Conversation, error) bool) {
-		_ = yield(&Conversation{Turns: []Turn{{"a", "b c d", 3}, {"e f", "g", 0}}}, nil) &&
-			yield(&Conversation{System: "s t", Turns: []Turn{{"h i j k", "", 0}}}, nil)
+		_ = yield(&Conversation{Turns: []Turn{{User: "a", Answer: "b c d", OutputTokens: 3}, {User: "e f", Answer: "g"}}}, nil) &&
+			yield(&Conversation{System: "s t", Turns: []Turn{{User: "h i j k"}}}, nil)
 	}
 	s, err := Measure(t.Context(), all, nil)
 	if err != nil {

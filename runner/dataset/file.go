@@ -37,11 +37,12 @@ type fileSet struct {
 	skip   bool
 	end    int64 // conversations, skipped ones left out
 
-	head    []*script // its first, or the sample
-	more    bool      // the file goes on after them
-	turns   map[int64]int64
-	skipped int64
-	why     string // the first that was skipped
+	head      []*script // its first, or the sample
+	more      bool      // the file goes on after them
+	turns     map[int64]int64
+	skipped   int64
+	why       string // the first that was skipped
+	unbounded int64  // turns without a length of their answer
 
 	mu      sync.Mutex
 	lengths map[string]*answerLengths // by model
@@ -82,7 +83,7 @@ func readFile(v schema.Values, open Opener, f format, unique bool) (*fileSet, er
 			size += c.bytes()
 			fallthrough
 		default:
-			s.turns[int64(len(c.turns))]++
+			s.counts(c)
 			s.more = s.end > int64(len(s.head))
 		}
 	}
@@ -97,7 +98,7 @@ func readFile(v schema.Values, open Opener, f format, unique bool) (*fileSet, er
 		slices.SortFunc(s.head, func(a, b *script) int { return int(a.row - b.row) })
 		s.end = int64(len(s.head))
 		for _, c := range s.head {
-			s.turns[int64(len(c.turns))]++
+			s.counts(c)
 		}
 	}
 	return s, nil
@@ -123,7 +124,17 @@ func (s *script) bytes() int64 {
 	return int64(n)
 }
 
-func (s *fileSet) size(uint64) Size { return Size{s.end, s.turns} }
+// counts adds a conversation to the set's size.
+func (s *fileSet) counts(c *script) {
+	s.turns[int64(len(c.turns))]++
+	for _, t := range c.turns {
+		if t.answer == "" && t.asked == 0 && t.most == 0 {
+			s.unbounded++
+		}
+	}
+}
+
+func (s *fileSet) size(uint64) Size { return Size{s.end, s.turns, s.unbounded} }
 
 // note says what was left out.
 func (s *fileSet) note() string {

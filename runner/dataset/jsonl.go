@@ -22,7 +22,11 @@ func init() {
 			Prompt       string    `json:"prompt,omitempty"`
 			Messages     []message `json:"messages,omitempty"`
 			OutputTokens int64     `json:"output_tokens,omitempty"`
-		}{ID: c.ID, Messages: c.messages(), OutputTokens: c.Turns[len(c.Turns)-1].OutputTokens}
+			MinTokens    int64     `json:"min_tokens,omitempty"`
+			MaxTokens    int64     `json:"max_tokens,omitempty"`
+		}{ID: c.ID, Messages: c.messages()}
+		last := c.Turns[len(c.Turns)-1]
+		out.OutputTokens, out.MinTokens, out.MaxTokens = last.OutputTokens, last.MinTokens, last.MaxTokens
 		if len(out.Messages) == 1 {
 			out.Prompt, out.Messages = out.Messages[0].Content, nil
 		}

@@ -47,6 +47,7 @@ type play struct {
 type Size struct {
 	Conversations int64           // -1: endless
 	Turns         map[int64]int64 // how many conversations have so many user turns
+	Unbounded     int64           // turns of which nothing says how long the answer may be
 }
 
 var kinds []kind

@@ -149,9 +149,9 @@ func (r *recipe) size(seed uint64) Size {
 	case n == 0:
 		return Size{Conversations: -1}
 	case !r.multi:
-		return Size{n, map[int64]int64{1: n}}
+		return Size{Conversations: n, Turns: map[int64]int64{1: n}}
 	}
-	s := Size{n, map[int64]int64{}}
+	s := Size{Conversations: n, Turns: map[int64]int64{}}
 	for _, messages := range newDrawn(r, seed).batch(0).messages {
 		s.Turns[messages/2]++
 	}

@@ -58,7 +58,7 @@ type trace struct {
 
 func (t *trace) size(uint64) Size {
 	n := int64(len(t.at))
-	return Size{n, map[int64]int64{1: n}}
+	return Size{Conversations: n, Turns: map[int64]int64{1: n}}
 }
 
 func (t *trace) note() string {

@@ -68,6 +68,9 @@ func (ds *datasets) check(s *scenario.Scenario, all bool) hcl.Diagnostics {
 			say(hcl.DiagWarning, "Dataset with gaps", "%s: %s.", d.Address, note)
 		}
 		d.Has = amount(s.Plan, d, set)
+		if n := unbounded(s.Plan, d, set); n > 0 {
+			say(hcl.DiagWarning, "Answers without a limit", "%s: nothing says how long the answers of %d of its turns may be, and a server goes on until the model stops or its context is full. Set max_tokens in request {}.", d.Address, n)
+		}
 		if needs, has := d.Needs, d.Has; d.Values.String("when_exhausted") == "stop" && has.Conversations >= 0 && (needs.Turns > has.Turns || needs.Conversations > has.Conversations) {
 			say(hcl.DiagWarning, "Dataset that is too small", `%s has %d conversations with %d turns, and a cell needs more (%s): it will end early. Add to the dataset, or set when_exhausted = "repeat".`, d.Address, has.Conversations, has.Turns, needs)
 		}
@@ -78,6 +81,16 @@ func (ds *datasets) check(s *scenario.Scenario, all bool) hcl.Diagnostics {
 		}
 	}
 	return diags
+}
+
+// unbounded are a dataset's turns whose answers neither it nor the request of a cell limits.
+func unbounded(p *plan.Plan, d *plan.Dataset, set *dataset.Set) int64 {
+	for i := range p.Cells {
+		if c := &p.Cells[i]; c.Dataset == d.Address && c.Request.MaxTokens == nil {
+			return set.Size(c.Seed).Unbounded
+		}
+	}
+	return 0
 }
 
 // amount is what a dataset has for the first of its cells: the seed of another one may
