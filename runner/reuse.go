@@ -26,6 +26,7 @@ func (r *run) reuse() map[string]bool {
 			continue
 		}
 		cell.Model = line.Model
+		result.FromTry(cell.Entries, line.Try)
 		for i := range cell.Entries {
 			cell.Entries[i].Model = line.Model
 			if r.Parallelism > 1 {

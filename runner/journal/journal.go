@@ -56,6 +56,10 @@ type Line struct {
 	// Load is what the engine knew of the cell beyond its rows (load.Outcome).
 	Load json.RawMessage `json:"load,omitempty"`
 
+	// Try is which of the run's tries wrote the line, from 1: each begins with a line of
+	// type run. It is not in the file.
+	Try int `json:"-"`
+
 	Level int  `json:"level,omitempty"`
 	Exit  *int `json:"exit,omitempty"`
 }
@@ -151,6 +155,7 @@ func read(path string) (lines []Line, size int64, err error) {
 // parse reads lines until one is torn.
 func parse(r io.Reader) (lines []Line, size int64) {
 	in := bufio.NewReader(r)
+	try := 0
 	for {
 		b, err := in.ReadBytes('\n')
 		if err != nil {
@@ -160,6 +165,10 @@ func parse(r io.Reader) (lines []Line, size int64) {
 		if json.Unmarshal(b, &l) != nil || l.Seq != int64(len(lines))+1 {
 			return lines, size
 		}
+		if l.Type == Run {
+			try++
+		}
+		l.Try = try
 		lines = append(lines, l)
 		size += int64(len(b))
 	}

@@ -40,6 +40,11 @@ func TestTornTailIsCutOffAndAppendingGoesOn(t *testing.T) {
 	if len(lines) != 3 || lines[2].Canonical != "b" || lines[2].Seq != 3 {
 		t.Fatalf("after the torn tail: %+v", lines)
 	}
+	write(t, path, Line{Type: Run}, Line{Type: Cell, Canonical: "c"})
+	lines, _ = Read(path)
+	if lines[2].Try != 1 || lines[4].Try != 2 {
+		t.Errorf("tries %d and %d, want 1 and 2", lines[2].Try, lines[4].Try)
+	}
 }
 
 func TestFinishedLeftoverEnded(t *testing.T) {

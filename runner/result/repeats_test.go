@@ -148,7 +148,7 @@ func TestCompareServers(t *testing.T) {
 	}
 }
 
-// TestFalseAndTrueDifferences is what issue 4 asks: of 2 000 pairs of servers that differ
+// TestFalseAndTrueDifferences: of 2 000 pairs of servers that differ
 // by 1 % noise alone at most 5 % are called different; of those with a 5 % shift and five
 // repeats at least 90 % are found.
 func TestFalseAndTrueDifferences(t *testing.T) {

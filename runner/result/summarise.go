@@ -57,6 +57,14 @@ func Conclude(entries []Entry, outcome, cause string) {
 	}
 }
 
+// FromTry says of entries that an earlier try of their run measured them: on another start
+// of the server, which its name alone does not tell.
+func FromTry(entries []Entry, try int) {
+	for i := range entries {
+		entries[i].Session = fmt.Sprintf("%s (try %d)", entries[i].Session, try)
+	}
+}
+
 // FailedEntries are the entries of a cell that could not be measured.
 func FailedEntries(c *plan.Cell, s *plan.Server, cause string) []Entry {
 	return without(c, s, Failed, cause)

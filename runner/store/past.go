@@ -135,6 +135,9 @@ func (p *Past) cell(c *plan.Cell, line journal.Line, done bool, rows string) (*r
 			e.AddShared(n)
 		}
 	}
+	if done && line.Try < p.lines[len(p.lines)-1].Try {
+		result.FromTry(cell.Entries, line.Try)
+	}
 	result.Conclude(cell.Entries, line.Outcome, line.Cause)
 	return cell, nil
 }

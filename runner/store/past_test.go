@@ -128,6 +128,7 @@ func TestPast(t *testing.T) {
 		j.Append(journal.Line{Type: journal.Cell, Canonical: p.Cells[0].Canonical, Number: 1, Outcome: "succeeded", Model: "m", Load: ran}),
 		j.Append(journal.Line{Type: journal.Cell, Canonical: p.Cells[1].Canonical, Number: 9, Outcome: "failed", Cause: "the server died", Model: "m", Load: ran}),
 		j.Append(journal.Line{Type: journal.Cell, Canonical: p.Cells[2].Canonical, Number: 3, Outcome: "failed", Cause: "no start", Load: none}),
+		j.Append(journal.Line{Type: journal.Run}), // a resume, killed too
 		j.Close(),
 	)
 	if err != nil {
@@ -164,6 +165,9 @@ func TestPast(t *testing.T) {
 	}
 	if past.Ended || !past.Info.Interrupted || past.Info.Entries[0].Model != "m" || past.Info.Entries[3].Model != "m" {
 		t.Errorf("%+v", past.Info)
+	}
+	if one, two := past.Info.Entries[0].Session, past.Info.Entries[3].Session; one != "server.a (try 1)" || two != "server.a" {
+		t.Errorf("server starts %q and %q: an earlier try had another", one, two)
 	}
 	if e := past.Info.Entries[0]; math.Abs(*e.Throughput["output_tokens_per_s"]-195/0.399) > 1e-9 { // 39 of 40 end in the window
 		t.Errorf("throughput %v", *e.Throughput["output_tokens_per_s"])
