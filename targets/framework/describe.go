@@ -69,7 +69,7 @@ func shown(v schema.Text) string {
 // dockerLine is the container as `docker run` would make it. sparkrun asks the engine's
 // API for the same, so that no secret stands in a command line.
 func dockerLine(s plan.Server, l targets.Launch) string {
-	words := []string{"docker", "run", "--network", "host", "--ulimit", "memlock=-1", "--ulimit", "stack=67108864"}
+	words := []string{"docker", "run", "--network", "host"}
 	add := func(flag string, values ...string) {
 		for _, v := range values {
 			words = append(words, flag, Quote(v))
@@ -82,6 +82,11 @@ func dockerLine(s plan.Server, l targets.Launch) string {
 	}
 	if l.GPUs {
 		add("--gpus", "all")
+		add("--ulimit", "memlock=-1", "stack=67108864")
+	}
+	if l.Memory != "" {
+		add("--memory", l.Memory)
+		add("--memory-swap", l.Memory)
 	}
 	if l.Privileged {
 		words = append(words, "--privileged")

@@ -16,6 +16,7 @@ import (
 	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
 	"sparkrun/targets"
+	"sparkrun/targets/container"
 	"sparkrun/targets/framework"
 	"sparkrun/targets/node"
 	"sparkrun/targets/wire"
@@ -46,6 +47,7 @@ func (ds *datasets) get(d *plan.Dataset) (*dataset.Set, error) {
 
 // tools hands the runner what it must not import.
 func tools(env *Env, sets *datasets) runner.Tools {
+	docker := sync.OnceValues(func() (*container.Docker, error) { return container.Open(env.Lookup) })
 	return runner.Tools{
 		Self: env.Self,
 		Node: func(name string) (targets.Node, error) {
@@ -54,7 +56,8 @@ func tools(env *Env, sets *datasets) runner.Tools {
 			}
 			return node.Local{Self: env.Self}, nil
 		},
-		Framework: framework.ByName,
+		Framework:  framework.ByName,
+		Containers: func(string) (targets.Containers, error) { return docker() },
 		Doer: func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (runner.Doer, error) {
 			headers := map[string]schema.Text{}
 			maps.Copy(headers, ep.Headers)
