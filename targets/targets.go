@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"sparkrun/scenario/plan"
@@ -126,11 +127,19 @@ type Node interface {
 // LaunchInput is what a Launch is told beyond the server's block.
 type LaunchInput struct {
 	Self string // path of this program, for the simulator
-	Port int    // to listen on
+	Port int    // to listen on; 0 for a plan that does not know it yet
 	// Keep says that the server is to outlive us.
 	Keep bool
 	GPUs bool   // the node has NVIDIA GPUs
 	Dir  string // folder on the node where the Launch's files will be
+}
+
+// PortText is the port as an argument, PORT where it is chosen later.
+func (in LaunchInput) PortText() string {
+	if in.Port == 0 {
+		return "PORT"
+	}
+	return strconv.Itoa(in.Port)
 }
 
 // ContainerDir is where a container has the Launch's files.

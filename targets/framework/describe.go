@@ -32,14 +32,11 @@ func Describe(s plan.Server, gpus bool) []string {
 		if l.Image != "" {
 			line = dockerLine(s, l)
 		}
-		if s.Port == 0 {
-			line = strings.ReplaceAll(strings.ReplaceAll(line, "--port 0", "--port PORT"), ":0 ", ":PORT ")
-		}
-		lines = append(lines, strings.Split(line, "\n")...)
+		lines = append(lines, line)
 		for _, file := range l.Files {
-			lines = append(lines, "file "+file.Name+":")
+			lines = append(lines, "# "+file.Name+":")
 			for text := range strings.Lines(string(file.Content)) {
-				lines = append(lines, "  "+strings.TrimSuffix(text, "\n"))
+				lines = append(lines, "#   "+strings.TrimSuffix(text, "\n"))
 			}
 		}
 	}
