@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"sparkrun/runner/journal"
@@ -27,21 +28,48 @@ type Remains struct {
 
 // Remain is one server of a run that may still be there.
 type Remain struct {
-	Line      journal.Line // what the journal says of it
-	Processes []targets.Process
+	Line       journal.Line // what the journal says of it
+	Processes  []targets.Process
+	Containers []targets.MarkedContainer
+}
+
+// Found is what carries a mark on a node.
+type Found struct {
+	Processes  []targets.Process
+	Containers []targets.MarkedContainer
+}
+
+// find looks for what carries a mark on this machine, of any run.
+func find(ctx context.Context, t Tools) (Found, error) {
+	node, err := t.Node("local")
+	if err != nil {
+		return Found{}, err
+	}
+	processes, err := node.Processes(ctx)
+	if err != nil {
+		return Found{}, err
+	}
+	containers, err := containersOf(ctx, t)
+	return Found{processes, containers}, err
 }
 
 // String names it and what there is of it.
 func (m Remain) String() string {
-	if len(m.Processes) == 0 {
+	what := []string{}
+	if len(m.Processes) > 0 {
+		what = append(what, names(m.Processes))
+	}
+	for _, c := range m.Containers {
+		what = append(what, "container "+c.Name)
+	}
+	if len(what) == 0 {
 		return m.Line.Name
 	}
-	return fmt.Sprintf("%s: %s", m.Line.Name, names(m.Processes))
+	return m.Line.Name + ": " + strings.Join(what, ", ")
 }
 
-// Remaining is what may be left of the run in a folder. all are the node's processes that
-// carry a mark.
-func Remaining(dir string, all []targets.Process) (Remains, error) {
+// Remaining is what may be left of the run in a folder. all is what carries a mark.
+func Remaining(dir string, all Found) (Remains, error) {
 	dir = absolute(dir)
 	out := Remains{Dir: dir, Running: journal.Running(journalOf(dir)), Kept: true}
 	lines, err := journal.Read(journalOf(dir))
@@ -51,37 +79,53 @@ func Remaining(dir string, all []targets.Process) (Remains, error) {
 	for _, l := range journal.Leftover(lines) {
 		out.Servers = append(out.Servers, Remain{Line: l})
 	}
-	for _, p := range all {
-		if p.Mark.Run != dir {
-			continue
+	for _, p := range all.Processes {
+		if p.Mark.Run == dir {
+			s := out.server(p.Mark.Server, processKind)
+			s.Processes = append(s.Processes, p)
 		}
-		i := slices.IndexFunc(out.Servers, func(m Remain) bool { return m.Line.Name == p.Mark.Server })
-		if i < 0 { // a run whose folder is gone, or a child that outlived a stop
-			i = len(out.Servers)
-			out.Servers = append(out.Servers, Remain{Line: journal.Line{Type: journal.Create, Kind: processKind, Name: p.Mark.Server, Node: "local", Mark: dir}})
+	}
+	for _, c := range all.Containers {
+		if c.Mark.Run == dir {
+			s := out.server(c.Mark.Server, containerKind)
+			s.Containers = append(s.Containers, c)
 		}
-		out.Servers[i].Processes = append(out.Servers[i].Processes, p)
 	}
 	for _, s := range out.Servers {
-		out.Kept = out.Kept && s.Line.Type == journal.Keep && len(s.Processes) > 0
+		out.Kept = out.Kept && s.Line.Type == journal.Keep && s.alive()
 	}
 	return out, nil
+}
+
+// alive reports whether something of the server is running.
+func (m Remain) alive() bool {
+	return len(m.Processes) > 0 || slices.ContainsFunc(m.Containers, func(c targets.MarkedContainer) bool { return c.Running })
+}
+
+// server is the server of that name; one that the journal does not know is of a run whose
+// folder is gone, or a child that outlived its stop.
+func (m *Remains) server(name, kind string) *Remain {
+	i := slices.IndexFunc(m.Servers, func(s Remain) bool { return s.Line.Name == name })
+	if i < 0 {
+		i = len(m.Servers)
+		m.Servers = append(m.Servers, Remain{Line: journal.Line{Type: journal.Create, Kind: kind, Name: name, Node: "local", Mark: m.Dir}})
+	}
+	return &m.Servers[i]
 }
 
 // Strays are the runs that have something left on this machine, in the order of their
 // folders, wherever those are.
 func Strays(ctx context.Context, t Tools) ([]Remains, error) {
-	node, err := t.Node("local")
-	if err != nil {
-		return nil, err
-	}
-	all, err := node.Processes(ctx)
+	all, err := find(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	dirs := map[string]bool{}
-	for _, p := range all {
+	for _, p := range all.Processes {
 		dirs[p.Mark.Run] = true
+	}
+	for _, c := range all.Containers {
+		dirs[c.Mark.Run] = true
 	}
 	var out []Remains
 	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
@@ -100,6 +144,9 @@ func (m Remain) Remove(ctx context.Context, t Tools) error {
 	node, err := t.Node(m.Line.Node)
 	if err != nil {
 		return &Error{TeardownStillThere, fmt.Errorf("%s: %w", what, err)}
+	}
+	if err := m.removeContainers(ctx, t); err != nil {
+		return err
 	}
 	leader := targets.Process{Pid: m.Line.Pid, Started: m.Line.Started}
 	mark := targets.Mark{Run: m.Line.Mark, Server: m.Line.Name}
@@ -205,11 +252,7 @@ func (r *run) sweep() {
 
 // ownRemains is what an earlier try of this run left.
 func (r *run) ownRemains(ctx context.Context) (Remains, error) {
-	node, err := r.Tools.Node("local")
-	if err != nil {
-		return Remains{}, err
-	}
-	all, err := node.Processes(ctx)
+	all, err := find(ctx, r.Tools)
 	if err != nil {
 		return Remains{}, err
 	}

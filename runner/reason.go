@@ -11,6 +11,8 @@ const (
 	PreflightMemory     Reason = "PREFLIGHT_MEMORY"
 	PreflightDataset    Reason = "PREFLIGHT_DATASET"
 	LaunchFailed        Reason = "LAUNCH_FAILED"
+	LaunchImage         Reason = "LAUNCH_IMAGE"
+	LaunchNameTaken     Reason = "LAUNCH_NAME_TAKEN"
 	LaunchExited        Reason = "LAUNCH_EXITED"
 	LaunchOutOfMemory   Reason = "LAUNCH_OUT_OF_MEMORY"
 	ReadyUnreachable    Reason = "READY_UNREACHABLE"
@@ -18,6 +20,7 @@ const (
 	ReadyWrongModel     Reason = "READY_WRONG_MODEL"
 	ReadyStalled        Reason = "READY_STALLED"
 	ReadyTimeout        Reason = "READY_TIMEOUT"
+	HostDocker          Reason = "HOST_DOCKER"
 	HostMemoryLow       Reason = "HOST_MEMORY_LOW"
 	MeasureServerDied   Reason = "MEASURE_SERVER_DIED"
 	MeasureSource       Reason = "MEASURE_SOURCE"
@@ -42,6 +45,8 @@ func Reasons() []ReasonDoc {
 		{PreflightMemory, "The node has less memory available than must be left for it to go on answering."},
 		{PreflightDataset, "The dataset could not be opened or read."},
 		{LaunchFailed, "The server's program could not be started."},
+		{LaunchImage, "The server's image is not there and could not be pulled."},
+		{LaunchNameTaken, "There is a container with the name that the server's would have, and it is not ours to remove."},
 		{LaunchExited, "The server's program ended before the server was ready."},
 		{LaunchOutOfMemory, "The server's program ended before it was ready: it asked for more memory than there was."},
 		{ReadyUnreachable, "Nothing answers at the server's url."},
@@ -49,6 +54,7 @@ func Reasons() []ReasonDoc {
 		{ReadyWrongModel, "The server serves, and not the model that was asked for."},
 		{ReadyStalled, "The server was not ready, and nothing of it changed for the time that stall allows."},
 		{ReadyTimeout, "The server was not ready within its deadline."},
+		{HostDocker, "The container engine (Docker or podman) did not answer."},
 		{HostMemoryLow, "The node had nearly no memory left, so the server was stopped before the machine stopped answering."},
 		{MeasureServerDied, "The server's program ended while it was being measured."},
 		{MeasureSource, "The dataset failed while requests were being made from it."},

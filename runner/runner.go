@@ -22,8 +22,10 @@ type Tools struct {
 	Self      string // path of this program
 	Node      func(name string) (targets.Node, error)
 	Framework func(name string) (targets.Framework, bool)
-	Doer      func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (Doer, error)
-	Source    func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint) (load.Source, error)
+	// Containers is the container engine of a node.
+	Containers func(node string) (targets.Containers, error)
+	Doer       func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (Doer, error)
+	Source     func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint) (load.Source, error)
 	// CheckDataset reads what can be read of a dataset before any server is up.
 	CheckDataset func(ctx context.Context, d *plan.Dataset) error
 }

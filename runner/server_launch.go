@@ -3,6 +3,7 @@ package runner
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -20,7 +21,11 @@ const processKind = "process"
 func (r *run) launch(ctx context.Context, srv *server) error {
 	s := srv.plan
 	failed := func(err error) error {
-		return &Error{LaunchFailed, fmt.Errorf("start %s on %s: %w", s.Address, s.Nodes[0], err)}
+		what := fmt.Sprintf("start %s on %s", s.Address, s.Nodes[0])
+		if known := (*Error)(nil); errors.As(err, &known) {
+			return &Error{known.Reason, fmt.Errorf("%s: %w", what, known.Err)}
+		}
+		return &Error{LaunchFailed, fmt.Errorf("%s: %w", what, err)}
 	}
 	var err error
 	if srv.node, err = r.Tools.Node(s.Nodes[0]); err != nil {
@@ -49,6 +54,11 @@ func (r *run) launch(ctx context.Context, srv *server) error {
 	if len(launches) != 1 {
 		return failed(fmt.Errorf("it needs %d processes, this version starts one", len(launches)))
 	}
+	if image := launches[0].Image; image != "" {
+		if err := r.image(ctx, srv, image); err != nil {
+			return failed(err)
+		}
+	}
 	if err := writeFiles(ctx, srv.node, in.Dir, launches[0].Files); err != nil {
 		return failed(err)
 	}
@@ -56,14 +66,21 @@ func (r *run) launch(ctx context.Context, srv *server) error {
 		return failed(err)
 	}
 	srv.log.begin()
-	r.log(journal.Line{Type: journal.Create, Kind: processKind, Name: srv.session, Address: s.Address, Node: s.Nodes[0], Mark: r.dir, Port: srv.port})
-	if err := r.startProcess(ctx, srv, launches[0]); err != nil {
-		r.log(journal.Line{Type: journal.Removed, Kind: processKind, Name: srv.session})
+	r.log(journal.Line{Type: journal.Create, Kind: srv.kind(), Name: srv.session, Address: s.Address, Node: s.Nodes[0], Mark: r.dir, Port: srv.port})
+	if err := r.startProgram(ctx, srv, launches[0], in.Dir); err != nil {
+		r.log(journal.Line{Type: journal.Removed, Kind: srv.kind(), Name: srv.session})
 		return failed(err)
 	}
-	r.log(journal.Line{Type: journal.Created, Kind: processKind, Name: srv.session, Pid: srv.proc.Pid(), Started: srv.proc.Started()})
+	r.log(journal.Line{Type: journal.Created, Kind: srv.kind(), Name: srv.session, Image: srv.image, Pid: srv.proc.Pid(), Started: srv.proc.Started()})
 	srv.endpoint.URL = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(srv.port)) + "/v1"
 	return nil
+}
+
+func (r *run) startProgram(ctx context.Context, srv *server, l targets.Launch, dir string) error {
+	if l.Image != "" {
+		return r.startContainer(ctx, srv, l, dir)
+	}
+	return r.startProcess(ctx, srv, l)
 }
 
 func (r *run) startProcess(ctx context.Context, srv *server, l targets.Launch) (err error) {

@@ -127,7 +127,10 @@ func (r *run) watch(ctx context.Context, srv *server, ended func(*server) error)
 func exited(srv *server) error {
 	<-srv.proc.Logged()
 	code := LaunchExited
-	if srv.log.diagnose().memory {
+	switch {
+	case errors.Is(srv.proc.Err(), targets.ErrNoEngine):
+		code = HostDocker
+	case errors.Is(srv.proc.Err(), targets.ErrOutOfMemory), srv.log.diagnose().memory:
 		code = LaunchOutOfMemory
 	}
 	return fail(code, "%s: its program ended (%v) before it was ready: %s", waiting(srv), srv.proc.Err(), srv.log.died())
@@ -136,7 +139,11 @@ func exited(srv *server) error {
 // died is the error of a server whose program has ended while it was measured.
 func died(srv *server) error {
 	<-srv.proc.Logged()
-	return fail(MeasureServerDied, "%s ended (%v) while it was measured: %s", srv.plan.Address, srv.proc.Err(), srv.log.died())
+	code := MeasureServerDied
+	if errors.Is(srv.proc.Err(), targets.ErrNoEngine) {
+		code = HostDocker
+	}
+	return fail(code, "%s ended (%v) while it was measured: %s", srv.plan.Address, srv.proc.Err(), srv.log.died())
 }
 
 // progress is what a server that is not ready yet had come to, and when.

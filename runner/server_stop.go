@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -27,15 +28,18 @@ func (r *run) down(ctx context.Context, srv *server) error {
 		return err
 	}
 	srv.proc = nil
-	r.log(journal.Line{Type: journal.Removed, Kind: processKind, Name: srv.session})
+	r.log(journal.Line{Type: journal.Removed, Kind: srv.kind(), Name: srv.session})
 	return nil
 }
 
 func (r *run) endServer(ctx context.Context, srv *server) error {
 	s := srv.plan
 	survivors, err := srv.proc.Stop(ctx, s.Stop.Grace)
+	if errors.Is(err, targets.ErrNoEngine) {
+		return &Error{HostDocker, fmt.Errorf("stop %s: %w: %s", s.Address, err, srv.howToRemove())}
+	}
 	if err != nil {
-		return &Error{TeardownStillThere, fmt.Errorf("stop %s: %w: end it yourself: kill -9 -- -%d", s.Address, err, srv.proc.Pid())}
+		return &Error{TeardownStillThere, fmt.Errorf("stop %s: %w: %s", s.Address, err, srv.howToRemove())}
 	}
 	if len(survivors) > 0 {
 		r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("%s: killed what outlived its program: %s", s.Address, names(survivors))})

@@ -25,11 +25,14 @@ type server struct {
 	endpoint targets.Endpoint
 	proc     targets.Proc // nil: attached, or not running
 	node     targets.Node
-	port     int
-	log      logFile
-	before   targets.Memory // of the node, before the launch
-	deaths   int            // cells in a row in which it died
-	adopted  bool           // it was running already, left by an earlier run
+	// containers is the node's engine where the server is a container, image its digest.
+	containers targets.Containers
+	image      string
+	port       int
+	log        logFile
+	before     targets.Memory // of the node, before the launch
+	deaths     int            // cells in a row in which it died
+	adopted    bool           // it was running already, left by an earlier run
 }
 
 // maxDeaths is how many cells in a row a server may die in. The next ones fail at once:
@@ -66,6 +69,9 @@ func (r *run) portFree(ctx context.Context, node targets.Node, s *plan.Server) e
 	case l.Mark.Run != "":
 		return fail(PreflightPortTaken, "check %s: port %d is taken by %s of the run %s (pid %d): stop it with: sparkrun down %s", s.Address, s.Port, l.Mark.Server, filepath.Base(l.Mark.Run), l.Pid, l.Mark.Run)
 	case l.Pid != 0:
+		if name := r.holder(ctx, l.Pid); name != "" {
+			return fail(PreflightPortTaken, "check %s: port %d is taken by container %s (%s): stop it with: docker stop %s, or set another port", s.Address, s.Port, name, l.Name, name)
+		}
 		return fail(PreflightPortTaken, "check %s: port %d is taken by pid %d (%s): stop it, or set another port", s.Address, s.Port, l.Pid, l.Name)
 	}
 	return fail(PreflightPortTaken, "check %s: port %d is taken by another program: stop it, or set another port", s.Address, s.Port)
@@ -209,7 +215,7 @@ func (r *run) keeps(session string) bool {
 
 func (r *run) keep(srv *server) error {
 	r.log(journal.Line{
-		Type: journal.Keep, Kind: processKind, Name: srv.session,
+		Type: journal.Keep, Kind: srv.kind(), Name: srv.session,
 		URL: srv.endpoint.URL, Model: srv.endpoint.Model, Digest: srv.plan.Digest,
 	})
 	r.emit(Event{Type: EventServerKept, Address: srv.plan.Address, Message: fmt.Sprintf("%s (%s) is left running at %s; stop it with: sparkrun down %s", srv.plan.Address, srv.endpoint.Model, srv.endpoint.URL, r.Store.Dir)})

@@ -176,6 +176,7 @@ var stopAttrs = []schema.Attr{attr("grace", schema.Duration, 30*time.Second, "Ti
 
 var containerAttrs = []schema.Attr{
 	bare("shm_size", schema.String, "the node's /dev/shm", "Size of a /dev/shm of its own, as in \"32g\"; the container then has its own IPC too."),
+	bare("memory", schema.String, "the node's", "Limit of its memory, as in \"64g\"; what the GPU driver allocates does not count."),
 	attr("privileged", schema.Bool, false, "Whether it may do everything."),
 	bare("devices", schema.StringList, none, "Devices of the node, as in [\"/dev/infiniband\"]."),
 	bare("entrypoint", schema.StringList, "the image's; none for images that run their engine", "Program that runs the command; [] for the command itself."),

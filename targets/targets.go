@@ -2,11 +2,13 @@ package targets
 
 import (
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"sparkrun/scenario/plan"
@@ -125,11 +127,19 @@ type Node interface {
 // LaunchInput is what a Launch is told beyond the server's block.
 type LaunchInput struct {
 	Self string // path of this program, for the simulator
-	Port int    // to listen on
+	Port int    // to listen on; 0 for a plan that does not know it yet
 	// Keep says that the server is to outlive us.
 	Keep bool
 	GPUs bool   // the node has NVIDIA GPUs
 	Dir  string // folder on the node where the Launch's files will be
+}
+
+// PortText is the port as an argument, PORT where it is chosen later.
+func (in LaunchInput) PortText() string {
+	if in.Port == 0 {
+		return "PORT"
+	}
+	return strconv.Itoa(in.Port)
 }
 
 // ContainerDir is where a container has the Launch's files.
@@ -165,11 +175,47 @@ type File struct {
 type Container struct {
 	Mounts            []string // "source:target" or "source:target:ro"; "~/" is the user's home
 	Devices           []string
+	Memory            string // limit, as in "32g"; "": the node's
 	ShmSize           string // of its own /dev/shm, as in "32g"; "": it has the node's
 	Privileged        bool
 	GPUs              bool
 	Entrypoint        []string
 	ReplaceEntrypoint bool // by Entrypoint; else the image's own runs Argv
+}
+
+// ContainerCmd is the container of a launch.
+type ContainerCmd struct {
+	Launch Launch
+	Mark   Mark
+	Dir    string // folder on the node with the launch's files
+	Log    io.WriteCloser
+}
+
+// MarkedContainer is a container that carries a mark.
+type MarkedContainer struct {
+	ID, Name string
+	Mark     Mark
+	Running  bool
+}
+
+// The ways in which containers fail that are told apart.
+var (
+	ErrNoEngine    = errors.New("the container engine (Docker or podman) does not answer: is it running, and may you use it (group docker)?")
+	ErrNameTaken   = errors.New("there is a container of that name that is not this run's")
+	ErrOutOfMemory = errors.New("killed for want of memory")
+)
+
+// Containers is the container engine of a node.
+type Containers interface {
+	// Image makes sure that an image is there, pulling it, and returns its digest.
+	Image(ctx context.Context, ref string, progress func(string)) (digest string, err error)
+	Start(ctx context.Context, c ContainerCmd) (Proc, error)
+	// Marked are the containers that carry a mark, of any run, running or not.
+	Marked(ctx context.Context) ([]MarkedContainer, error)
+	// Remove stops and removes the containers that carry the mark, verified.
+	Remove(ctx context.Context, m Mark, grace time.Duration) ([]MarkedContainer, error)
+	// Holder is the name of the container in which a process of the node runs.
+	Holder(ctx context.Context, pid int) (name string, ok bool)
 }
 
 // Endpoint is a server that answers.

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -125,6 +126,20 @@ RuntimeError: Engine core initialization failed. See root cause above.
 			}
 		}
 	},
+	// It takes memory until it is killed for it.
+	"greedy": func() {
+		var all [][]byte
+		for {
+			b := make([]byte, 4<<20)
+			for i := range b {
+				b[i] = 1
+			}
+			all = append(all, b)
+			runtime.KeepAlive(all)
+		}
+	},
+	// It prints its arguments.
+	"args":     func() { fmt.Printf("arguments %q\n", flag.Args()) },
 	"stubborn": func() { signal.Ignore(syscall.SIGTERM) },
 }
 

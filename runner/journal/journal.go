@@ -46,6 +46,7 @@ type Line struct {
 	Mark    string `json:"mark,omitempty"`
 	Port    int    `json:"port,omitempty"`
 	URL     string `json:"url,omitempty"`
+	Image   string `json:"image,omitempty"`
 
 	Canonical string `json:"canonical,omitempty"`
 	Number    int    `json:"number,omitempty"`

@@ -2,7 +2,6 @@ package framework
 
 import (
 	"errors"
-	"strconv"
 	"strings"
 
 	"sparkrun/scenario/plan"
@@ -29,7 +28,7 @@ func checkCommand(v schema.Values) []schema.Problem {
 
 // launchCommand is the scenario's own argv with the words in braces replaced.
 func launchCommand(s plan.Server, in targets.LaunchInput) ([]targets.Launch, error) {
-	words := strings.NewReplacer("{port}", strconv.Itoa(in.Port), "{model}", s.Model, "{host}", host)
+	words := strings.NewReplacer("{port}", in.PortText(), "{model}", s.Model, "{host}", host)
 	l := base(s, in)
 	for _, arg := range s.Values.Strings("command") {
 		l.Argv = append(l.Argv, words.Replace(arg))

@@ -17,11 +17,11 @@ const huggingFace = "~/.cache/huggingface:/root/.cache/huggingface"
 var programImages = []string{"vllm/vllm-openai", "ghcr.io/ggml-org/llama.cpp", "ollama/ollama"}
 
 // container is how the container of a server is made: the host's network and IPC, all
-// GPUs, unlimited locked memory, as NVIDIA's own instructions for these images have it.
+// GPUs with unlimited locked memory, as NVIDIA's own instructions for these images have it.
 func container(s plan.Server, in targets.LaunchInput) targets.Container {
 	block, _ := s.Values["container"].(schema.Values)
 	c := targets.Container{
-		ShmSize: block.String("shm_size"), Privileged: block.Bool("privileged"), Devices: block.Strings("devices"),
+		Memory: block.String("memory"), ShmSize: block.String("shm_size"), Privileged: block.Bool("privileged"), Devices: block.Strings("devices"),
 		GPUs: in.GPUs, Mounts: s.Values.Strings("mounts"),
 	}
 	c.Entrypoint, c.ReplaceEntrypoint = block.Strings("entrypoint"), block.Has("entrypoint")

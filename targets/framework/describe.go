@@ -32,14 +32,11 @@ func Describe(s plan.Server, gpus bool) []string {
 		if l.Image != "" {
 			line = dockerLine(s, l)
 		}
-		if s.Port == 0 {
-			line = strings.ReplaceAll(strings.ReplaceAll(line, "--port 0", "--port PORT"), ":0 ", ":PORT ")
-		}
-		lines = append(lines, strings.Split(line, "\n")...)
+		lines = append(lines, line)
 		for _, file := range l.Files {
-			lines = append(lines, "file "+file.Name+":")
+			lines = append(lines, "# "+file.Name+":")
 			for text := range strings.Lines(string(file.Content)) {
-				lines = append(lines, "  "+strings.TrimSuffix(text, "\n"))
+				lines = append(lines, "#   "+strings.TrimSuffix(text, "\n"))
 			}
 		}
 	}
@@ -69,7 +66,7 @@ func shown(v schema.Text) string {
 // dockerLine is the container as `docker run` would make it. sparkrun asks the engine's
 // API for the same, so that no secret stands in a command line.
 func dockerLine(s plan.Server, l targets.Launch) string {
-	words := []string{"docker", "run", "--network", "host", "--ulimit", "memlock=-1", "--ulimit", "stack=67108864"}
+	words := []string{"docker", "run", "--network", "host"}
 	add := func(flag string, values ...string) {
 		for _, v := range values {
 			words = append(words, flag, Quote(v))
@@ -82,6 +79,11 @@ func dockerLine(s plan.Server, l targets.Launch) string {
 	}
 	if l.GPUs {
 		add("--gpus", "all")
+		add("--ulimit", "memlock=-1", "stack=67108864")
+	}
+	if l.Memory != "" {
+		add("--memory", l.Memory)
+		add("--memory-swap", l.Memory)
 	}
 	if l.Privileged {
 		words = append(words, "--privileged")

@@ -181,7 +181,7 @@ func (e *engine) launch(s plan.Server, in targets.LaunchInput) ([]targets.Launch
 		}
 		argv = append(argv, s.Model)
 	}
-	argv = append(argv, "--host", host, "--port", strconv.Itoa(in.Port))
+	argv = append(argv, "--host", host, "--port", in.PortText())
 	argv = append(argv, e.knobArgs(s.Values)...)
 	l := base(s, in)
 	if config := e.configFile(s.Values); config != nil {

@@ -2,7 +2,6 @@ package framework
 
 import (
 	"fmt"
-	"strconv"
 
 	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
@@ -31,7 +30,7 @@ func launchOllama(s plan.Server, in targets.LaunchInput) ([]targets.Launch, erro
 	}
 	l := base(s, in)
 	l.Argv = []string{"sh", "-c", ollamaServe, setupName, s.Model}
-	l.Env["OLLAMA_HOST"] = schema.Plain(host + ":" + strconv.Itoa(in.Port))
+	l.Env["OLLAMA_HOST"] = schema.Plain(host + ":" + in.PortText())
 	for attr, name := range ollamaKnobs {
 		if v, ok := s.Values[attr]; ok {
 			l.Env[name] = schema.Plain(text(v))

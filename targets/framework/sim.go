@@ -1,7 +1,6 @@
 package framework
 
 import (
-	"strconv"
 	"strings"
 
 	"sparkrun/scenario/plan"
@@ -21,7 +20,7 @@ func checkSim(v schema.Values) []schema.Problem {
 // launchSim starts this program as a server. It is named sparkrun in the process list,
 // and ends when its standard input closes, so that it cannot outlive us unless it shall.
 func launchSim(s plan.Server, in targets.LaunchInput) ([]targets.Launch, error) {
-	argv := []string{in.Self, "sim", "--port", strconv.Itoa(in.Port)}
+	argv := []string{in.Self, "sim", "--port", in.PortText()}
 	if s.Model != "" {
 		argv = append(argv, "--model", s.Model)
 	}

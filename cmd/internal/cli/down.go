@@ -11,7 +11,6 @@ import (
 	"sparkrun/runner"
 	"sparkrun/runner/journal"
 	"sparkrun/runner/store"
-	"sparkrun/targets"
 )
 
 func newDownCommand(env *Env) *cobra.Command {
@@ -80,7 +79,7 @@ func remains(ctx context.Context, t runner.Tools, out string, args []string) ([]
 	// Runs of the store that have nothing left by now, and have not written that down.
 	journals, _ := filepath.Glob(filepath.Join(out, "*", "*", "journal.jsonl"))
 	for _, j := range journals {
-		m, err := runner.Remaining(filepath.Dir(j), nil)
+		m, err := runner.Remaining(filepath.Dir(j), runner.Found{})
 		if err != nil {
 			return nil, exit(exitRun, "%v", err)
 		}
@@ -115,7 +114,7 @@ func one(strays []runner.Remains, out, arg string) ([]runner.Remains, error) {
 	case err != nil:
 		return nil, exit(exitUsage, "%v", err)
 	}
-	m, err := runner.Remaining(st.Dir, []targets.Process{})
+	m, err := runner.Remaining(st.Dir, runner.Found{})
 	if err != nil {
 		return nil, exit(exitRun, "%v", err)
 	}

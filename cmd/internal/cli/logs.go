@@ -50,7 +50,7 @@ until all of them are gone, or Ctrl-C.`,
 				logs = append(logs, l)
 			}
 			for {
-				over := !follow || !mayGrow(st)
+				over := !follow || !mayGrow(env, st)
 				for _, l := range logs {
 					if err := l.copy(over); err != nil {
 						return exit(exitRun, "%v", err)
@@ -108,13 +108,13 @@ func written(path string) time.Time {
 }
 
 // mayGrow reports whether the run is going on or has left something running.
-func mayGrow(st *store.Run) bool {
+func mayGrow(env *Env, st *store.Run) bool {
 	if journal.Running(st.JournalPath()) {
 		return true
 	}
-	strays, err := remains(context.Background(), tools(&Env{}, "", nil), "", []string{st.Dir})
+	strays, err := remains(context.Background(), tools(env, "", nil), "", []string{st.Dir})
 	return err == nil && slices.ContainsFunc(strays, func(m runner.Remains) bool {
-		return slices.ContainsFunc(m.Servers, func(s runner.Remain) bool { return len(s.Processes) > 0 })
+		return slices.ContainsFunc(m.Servers, func(s runner.Remain) bool { return len(s.Processes)+len(s.Containers) > 0 })
 	})
 }
 

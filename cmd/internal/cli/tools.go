@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"sync"
 
 	"sparkrun/runner"
 	"sparkrun/runner/dataset"
@@ -17,6 +18,7 @@ import (
 	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
 	"sparkrun/targets"
+	"sparkrun/targets/container"
 	"sparkrun/targets/framework"
 	"sparkrun/targets/node"
 	"sparkrun/targets/wire"
@@ -24,6 +26,7 @@ import (
 
 // tools hands the runner what it must not import. run is the run's id.
 func tools(env *Env, run string, sets *datasets) runner.Tools {
+	docker := sync.OnceValues(func() (*container.Docker, error) { return container.Open(env.Lookup) })
 	return runner.Tools{
 		Self: env.Self,
 		Node: func(name string) (targets.Node, error) {
@@ -32,7 +35,8 @@ func tools(env *Env, run string, sets *datasets) runner.Tools {
 			}
 			return node.Local{Self: env.Self}, nil
 		},
-		Framework: framework.ByName,
+		Framework:  framework.ByName,
+		Containers: func(string) (targets.Containers, error) { return docker() },
 		Doer: func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (runner.Doer, error) {
 			headers := map[string]schema.Text{}
 			maps.Copy(headers, ep.Headers)

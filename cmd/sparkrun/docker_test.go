@@ -1,0 +1,405 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+
+	"sparkrun/targets"
+	containers "sparkrun/targets/container"
+)
+
+// engine is a dockerd of the test's own, in a folder of its own.
+type engine struct {
+	dir  string
+	cmd  *exec.Cmd
+	api  *client.Client
+	host string
+}
+
+// faultImage has this test's own program, built static, as /faultserver.
+const faultImage = "sparkrun-test/faultserver:1"
+
+// startEngine starts dockerd and imports the image. Where dockerd is not installed, or may
+// not run, the test is skipped with a line that says so.
+func startEngine(t *testing.T) *engine {
+	t.Helper()
+	if _, err := exec.LookPath("dockerd"); err != nil {
+		t.Skip("dockerd is not installed: containers are not tested (Debian: apt-get install docker.io)")
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("not root: a dockerd of the test's own cannot be started, containers are not tested")
+	}
+	dir, err := os.MkdirTemp("", "d") // a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &engine{dir: dir, host: "unix://" + dir + "/docker.sock"}
+	if e.api, err = client.New(client.WithHost(e.host)); err != nil {
+		t.Fatal(err)
+	}
+	e.start(t)
+	t.Cleanup(func() {
+		e.removeAll(t)
+		e.api.Close()
+		_ = e.cmd.Process.Signal(syscall.SIGTERM)
+		_ = e.cmd.Wait()
+		os.RemoveAll(dir)
+	})
+	binary := filepath.Join(dir, "faultserver")
+	build := exec.Command("go", "test", "-c", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the image's program: %v\n%s", err, out)
+	}
+	e.load(t, binary)
+	return e
+}
+
+func (e *engine) start(t *testing.T) {
+	t.Helper()
+	log, err := os.OpenFile(filepath.Join(e.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	// That of a killed dockerd is killed with it, and where nobody reaps it, looks alive.
+	_ = os.Remove(e.dir + "/exec/containerd/containerd.pid")
+	e.cmd = exec.Command("dockerd", "--data-root", e.dir+"/data", "--exec-root", e.dir+"/exec", "-H", e.host,
+		"--iptables=false", "--bridge=none", "--storage-driver=vfs", "--pidfile", e.dir+"/pid")
+	e.cmd.Stdout, e.cmd.Stderr = log, log
+	if err := e.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		_, err := e.api.Ping(t.Context(), client.PingOptions{})
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			said, _ := os.ReadFile(filepath.Join(e.dir, "log"))
+			t.Fatalf("dockerd does not answer: %v\n%s", err, said)
+		}
+	}
+}
+
+// load imports the program as an image of one file.
+func (e *engine) load(t *testing.T, binary string) {
+	t.Helper()
+	b, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	err = errors.Join(w.WriteHeader(&tar.Header{Name: "faultserver", Mode: 0o755, Size: int64(len(b))}))
+	if err == nil {
+		_, err = w.Write(b)
+	}
+	if err := errors.Join(err, w.WriteHeader(&tar.Header{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o777}), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := e.api.ImageImport(t.Context(), client.ImageImportSource{Source: &archive, SourceName: "-"}, faultImage, client.ImageImportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := new(bytes.Buffer).ReadFrom(r); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// names are the names of all containers that there are.
+func (e *engine) names(t *testing.T) []string {
+	t.Helper()
+	list, err := e.api.ContainerList(context.Background(), client.ContainerListOptions{All: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, c := range list.Items {
+		out = append(out, strings.TrimPrefix(c.Names[0], "/"))
+	}
+	return out
+}
+
+func (e *engine) removeAll(t *testing.T) {
+	for _, n := range e.names(t) {
+		_, _ = e.api.ContainerRemove(context.Background(), n, client.ContainerRemoveOptions{Force: true})
+	}
+}
+
+// foreign starts a container that is not ours.
+func (e *engine) foreign(t *testing.T, name string, argv ...string) {
+	t.Helper()
+	_, err := e.api.ContainerCreate(t.Context(), client.ContainerCreateOptions{Name: name,
+		Config: &container.Config{Image: faultImage, Cmd: argv}, HostConfig: &container.HostConfig{NetworkMode: "host"}})
+	if err == nil {
+		_, err = e.api.ContainerStart(t.Context(), name, client.ContainerStartOptions{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+const dockerScenario = `
+variable "life" {
+  type    = string
+  default = ""
+}
+variable "image" {
+  type    = string
+  default = "sparkrun-test/faultserver:1"
+}
+variable "port" {
+  type    = number
+  default = null
+}
+variable "requests" {
+  type    = number
+  default = 4
+}
+variable "memory" {
+  type    = string
+  default = null
+}
+
+server "a" {
+  framework = "command"
+  image     = var.image
+  port      = var.port
+  command   = ["/faultserver", "-life", var.life, "-port", "{port}", "--", "a b", "$HOME 'x' \"y\"", "{\"k\": [1]}", "two\nlines", "日本"]
+  mounts    = []
+  env = {
+    HF_TOKEN = env("HF_TOKEN")
+  }
+  container {
+    memory = var.memory
+  }
+  stop {
+    grace = "1s"
+  }
+}
+
+server "good" {
+  framework = "sim"
+}
+
+dataset "short" {
+  type  = "synthetic"
+  shape = "D(16,4)"
+}
+
+benchmark "chat" {
+  matrix {
+    server = [server.a, server.good]
+  }
+  server  = matrix.server
+  dataset = dataset.short
+  order   = "file"
+
+  phase "steady" {
+    requests    = matrix.server == server.a ? var.requests : 4
+    concurrency = 2
+  }
+}
+
+sink "json" {}
+`
+
+// TestContainers is the life of servers in containers, on a real dockerd.
+func TestContainers(t *testing.T) {
+	const token = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz"
+	e := startEngine(t)
+	t.Setenv("DOCKER_HOST", e.host)
+	t.Setenv("HF_TOKEN", token)
+	t.Setenv("HOME", t.TempDir())
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "scenario.hcl"), []byte(dockerScenario), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	// apply runs the scenario and checks what it printed, and that no container is left.
+	apply := func(t *testing.T, id, crash, pattern string, args ...string) string {
+		t.Helper()
+		out, _ := sparkrun(t, dir, crash, append([]string{"apply", "scenario.hcl", "--run-id", id}, args...)...)
+		if !regexp.MustCompile(pattern).MatchString(out) {
+			t.Errorf("no match for %s in\n%s", pattern, out)
+		}
+		if strings.Contains(out, token) {
+			t.Error("the token is shown")
+		}
+		return out
+	}
+	nothingLeft := func(t *testing.T) {
+		t.Helper()
+		if left := e.names(t); len(left) > 0 {
+			t.Errorf("containers %q are left", left)
+		}
+	}
+	const goodMeasured = `(?s)(ok|suspect) +benchmark\.chat\[server=good\]#1 steady: 4 of 4`
+
+	t.Run("start, ready, measured, logged, removed", func(t *testing.T) {
+		out := apply(t, "one", "", goodMeasured, "--var", "life=args")
+		if !strings.Contains(out, "[server=a]#1 steady: 4 of 4") {
+			t.Errorf("%s", out)
+		}
+		log, _ := os.ReadFile(filepath.Join(dir, "results/scenario/one/logs/server.a.log"))
+		if want := `arguments ["a b" "$HOME 'x' \"y\"" "{\"k\": [1]}" "two\nlines" "日本"]`; !strings.Contains(string(log), want) {
+			t.Errorf("the log lacks %s:\n%s", want, log)
+		}
+		jour, _ := os.ReadFile(filepath.Join(dir, "results/scenario/one/journal.jsonl"))
+		if !regexp.MustCompile(`"type":"created".*"kind":"container".*"image":"sha256:[0-9a-f]{64}"`).Match(jour) || strings.Contains(string(jour), token) {
+			t.Errorf("%s", jour)
+		}
+		nothingLeft(t)
+	})
+	t.Run("secret", func(t *testing.T) {
+		apply(t, "secret", "", goodMeasured, "--var", "life=secret")
+		log, _ := os.ReadFile(filepath.Join(dir, "results/scenario/secret/logs/server.a.log"))
+		if !strings.Contains(string(log), "my token is (sensitive) of length 29") {
+			t.Errorf("%s", log)
+		}
+	})
+	t.Run("image missing", func(t *testing.T) {
+		apply(t, "image", "", `LAUNCH_IMAGE: start server\.a on local: pull image 127\.0\.0\.1:9/none:1`, "--var", "image=127.0.0.1:9/none:1")
+		apply(t, "image2", "", goodMeasured, "--var", "image=127.0.0.1:9/none:1")
+		nothingLeft(t)
+	})
+	t.Run("ends before it is ready", func(t *testing.T) {
+		apply(t, "oom", "", `LAUNCH_OUT_OF_MEMORY: .*exit status 1.*torch.OutOfMemoryError`, "--var", "life=cuda_oom")
+		nothingLeft(t)
+	})
+	t.Run("killed for want of memory", func(t *testing.T) {
+		apply(t, "greedy", "", `LAUNCH_OUT_OF_MEMORY: .*exit status 137, killed for want of memory`, "--var", "life=greedy", "--var", "memory=64m")
+		nothingLeft(t)
+	})
+	t.Run("ignores SIGTERM", func(t *testing.T) {
+		apply(t, "stubborn", "", goodMeasured, "--var", "life=stubborn")
+		nothingLeft(t)
+	})
+	t.Run("killed in mid-load", func(t *testing.T) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			waitForRow(filepath.Join(dir, "results/scenario/killed/rows/1.jsonl"))
+			_, _ = e.api.ContainerKill(context.Background(), containers.Name(targets.Mark{Run: filepath.Join(dir, "results/scenario/killed"), Server: "server.a"}), client.ContainerKillOptions{Signal: "KILL"})
+		}()
+		out := apply(t, "killed", "", `MEASURE_SERVER_DIED: server\.a ended \(exit status 137\) while it was measured`, "--var", "requests=100000")
+		<-done
+		if !regexp.MustCompile(goodMeasured).MatchString(out) {
+			t.Errorf("%s", out)
+		}
+		nothingLeft(t)
+	})
+	t.Run("name taken", func(t *testing.T) {
+		name := containers.Name(targets.Mark{Run: filepath.Join(dir, "results/scenario/taken"), Server: "server.a"})
+		e.foreign(t, name, "/faultserver", "-life", "silent")
+		apply(t, "taken", "", `LAUNCH_NAME_TAKEN: .*container `+name+`: .*docker rm -f `+name)
+		if left := e.names(t); len(left) != 1 || left[0] != name {
+			t.Errorf("the foreign container should be there alone: %q", left)
+		}
+		e.removeAll(t)
+	})
+	t.Run("foreign container on the port", func(t *testing.T) {
+		port := unusedPort(t)
+		e.foreign(t, "somebody", "/faultserver", "-port", port)
+		waitForPort(t, port)
+		apply(t, "port", "", `PREFLIGHT_PORT_TAKEN: .*port `+port+` is taken by container somebody`, "--var", "port="+port)
+		e.removeAll(t)
+	})
+	t.Run("leftover of a dead run", func(t *testing.T) {
+		for _, at := range []string{"after 2", "before 3", "after 3", "after 4"} {
+			id := strings.ReplaceAll(at, " ", "-")
+			apply(t, id, at, "")
+			if out, err := sparkrun(t, dir, "", "down", id); err != nil {
+				t.Errorf("%s: %v\n%s", at, err, out)
+			}
+			nothingLeft(t)
+		}
+		apply(t, "dead", "after 3", "")
+		if len(e.names(t)) != 1 {
+			t.Fatalf("the container should have outlived sparkrun: %q", e.names(t))
+		}
+		apply(t, "next", "", `removed what the dead run .*results/scenario/dead left: server\.a: container sparkrun-server\.a-`)
+		nothingLeft(t)
+	})
+	t.Run("kept", func(t *testing.T) {
+		if out, err := sparkrun(t, dir, "", "up", "scenario.hcl", "--only", "server=a", "--run-id", "up"); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		apply(t, "adopting", "", `server\.a is running already .* run up\): it is used`, "--only", "server=a")
+		if len(e.names(t)) != 1 {
+			t.Errorf("%q", e.names(t))
+		}
+		if out, err := sparkrun(t, dir, "", "down", "up"); err != nil || !strings.Contains(out, "Removed server.a: container sparkrun-server.a-") {
+			t.Errorf("%v\n%s", err, out)
+		}
+		nothingLeft(t)
+	})
+	t.Run("daemon gone", func(t *testing.T) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			waitForRow(filepath.Join(dir, "results/scenario/gone/rows/1.jsonl"))
+			_ = e.cmd.Process.Kill()
+			_ = e.cmd.Wait()
+		}()
+		apply(t, "gone", "", `HOST_DOCKER: server\.a ended .*does not answer`, "--var", "requests=100000")
+		<-done
+		apply(t, "gone2", "", `HOST_DOCKER: .*does not answer: is it running`)
+		e.start(t)
+		if out, err := sparkrun(t, dir, "", "down", "gone"); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		nothingLeft(t)
+	})
+}
+
+func waitForRow(path string) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if b, err := os.ReadFile(path); err == nil && bytes.Contains(b, []byte(`"status":"ok"`)) {
+			return
+		}
+	}
+}
+
+func unusedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
+}
+
+func waitForPort(t *testing.T, port string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
