@@ -1,5 +1,5 @@
 # Three engines on two DGX Sparks under 1 to 64 users, five times each, with a chat of
-# several turns. It plans on any machine; launching vLLM, SGLang and TensorRT-LLM comes
+# several turns. It plans on any machine; starting servers on other machines comes
 # with a later version.
 
 variable "model" {
@@ -130,3 +130,9 @@ threshold "ttft_budget" {
 }
 
 sink "excel" {}
+
+sink "html" {}
+
+sink "conversations" {
+  path = "answers.json"
+}

@@ -1,9 +1,11 @@
 package runner
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strconv"
 
 	"sparkrun/runner/journal"
@@ -35,12 +37,20 @@ func (r *run) launch(ctx context.Context, srv *server) error {
 	if err := r.memoryFree(ctx, srv.node, s); err != nil {
 		return err
 	}
-	launches, err := srv.framework.Launch(*s, targets.LaunchInput{Self: r.Tools.Self, Port: srv.port, Keep: r.KeepServers})
+	facts, err := srv.node.Facts(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	in := targets.LaunchInput{Self: r.Tools.Self, Port: srv.port, Keep: r.KeepServers, GPUs: facts.GPUs, Dir: filepath.Join(r.dir, "servers", fileName(srv.session))}
+	launches, err := srv.framework.Launch(*s, in)
 	if err != nil {
 		return failed(err)
 	}
 	if len(launches) != 1 {
 		return failed(fmt.Errorf("it needs %d processes, this version starts one", len(launches)))
+	}
+	if err := writeFiles(ctx, srv.node, in.Dir, launches[0].Files); err != nil {
+		return failed(err)
 	}
 	if srv.before, err = srv.node.Memory(ctx); err != nil {
 		return failed(err)
@@ -66,6 +76,16 @@ func (r *run) startProcess(ctx context.Context, srv *server, l targets.Launch) (
 		Log: srv.log.path, Secrets: r.Plan.Secrets,
 	})
 	return err
+}
+
+// writeFiles puts the files of a launch where its server finds them.
+func writeFiles(ctx context.Context, node targets.Node, dir string, files []targets.File) error {
+	for _, f := range files {
+		if err := node.Put(ctx, filepath.Join(dir, f.Name), bytes.NewReader(f.Content), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // freePort asks the system for a port that nobody has now.

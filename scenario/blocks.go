@@ -35,7 +35,6 @@ func Blocks() []BlockType { return topBlocks }
 var laterBlocks = map[string]string{
 	"generator": "the load comes from this machine",
 	"telemetry": "leave it out",
-	"container": "engines are started by you; set url",
 }
 
 const none = "none"
@@ -175,7 +174,15 @@ var readyAttrs = []schema.Attr{
 
 var stopAttrs = []schema.Attr{attr("grace", schema.Duration, 30*time.Second, "Time between asking it to end and killing it.")}
 
+var containerAttrs = []schema.Attr{
+	bare("shm_size", schema.String, "the node's /dev/shm", "Size of a /dev/shm of its own, as in \"32g\"; the container then has its own IPC too."),
+	attr("privileged", schema.Bool, false, "Whether it may do everything."),
+	bare("devices", schema.StringList, none, "Devices of the node, as in [\"/dev/infiniband\"]."),
+	bare("entrypoint", schema.StringList, "the image's; none for images that run their engine", "Program that runs the command; [] for the command itself."),
+}
+
 var serverBlocks = []BlockType{
+	{Name: "container", Doc: "How the container of a server with an image is made.", Attrs: containerAttrs},
 	{Name: "ready", Doc: "How long the start may take.", Attrs: readyAttrs},
 	{Name: "stop", Doc: "How it is stopped.", Attrs: stopAttrs},
 }
@@ -195,7 +202,7 @@ var topBlocks = []BlockType{
 		bare("price_per_hour", schema.Float, none, "What an hour costs."),
 	}},
 	{Name: "server", Label: true, Doc: "An inference server.", Attrs: append(append([]schema.Attr{}, serverAttrs...), engineAttrs...), Free: "those of the framework (sparkrun help NAME)", Blocks: serverBlocks},
-	{Name: "dataset", Label: true, Doc: "What is sent.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "synthetic, conversations, sharegpt, jsonl, lines or trace.")}, Free: "those of the type (sparkrun help NAME)"},
+	{Name: "dataset", Label: true, Doc: "What is sent.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "Its type; sparkrun dataset --help lists them.")}, Free: "those of the type (sparkrun help NAME)"},
 	{Name: "phase", Label: true, Doc: "A stretch of load with its stop rules.", Attrs: phaseAttrs},
 	{Name: "benchmark", Label: true, Doc: "Which cells are measured.", Attrs: []schema.Attr{
 		must(bare("server", schema.Object, none, "server.NAME, or matrix.server.")), must(bare("dataset", schema.Object, none, "dataset.NAME.")),

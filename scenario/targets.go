@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -88,9 +89,15 @@ func (l *loader) servers() {
 		ready := l.only(b.Body, "ready", readyAttrs)
 		s.Ready = plan.Ready{Deadline: ready.Duration("deadline"), Stall: ready.Duration("stall")}
 		s.Stop = plan.Stop{Grace: l.only(b.Body, "stop", stopAttrs).Duration("grace")}
+		if box := l.only(b.Body, "container", containerAttrs); hasBlock(b.Body, "container") {
+			v["container"] = box
+			if !v.Has("image") {
+				l.errorf(b.DefRange(), "Container without an image", "%s has a container block and no image: set image.", s.Address)
+			}
+		}
 		s.APIKey, _ = v["api_key"].(schema.Text)
 		s.Headers, _ = v["headers"].(map[string]schema.Text)
-		s.Launches = kind.Launches || s.URL != ""
+		s.Launches = s.URL != "" || (kind.Launches && slices.Equal(s.Nodes, []string{"local"}))
 		for _, n := range []string{"url", "model", "port", "api_key", "headers"} {
 			delete(v, n)
 		}
@@ -113,9 +120,13 @@ func (l *loader) servers() {
 		}
 		l.problems(b, kind, mergeValues(v, schema.Values{"url": schema.Plain(s.URL), "options": s.Options}))
 		if !s.Launches {
-			l.warnf(b.DefRange(), "Server that this version can't launch", "%s: this version plans servers of framework %q and can't launch them; apply refuses it unless url is set.", s.Address, s.Framework)
+			l.warnf(b.DefRange(), "Server that this version can't launch", "%s: this version starts servers on this machine only; apply refuses it unless url is set or nodes is left out.", s.Address)
 		}
 	}
+}
+
+func hasBlock(body *hclsyntax.Body, name string) bool {
+	return slices.ContainsFunc(body.Blocks, func(b *hclsyntax.Block) bool { return b.Type == name })
 }
 
 // only decodes the one block of a type inside a block, with defaults where there is none.
@@ -294,6 +305,12 @@ func (l *loader) datasets() {
 				d.Digest = hex.EncodeToString(sum.Sum(nil))
 			}
 		}
+		if kind.Files != nil && len(l.diags) == before {
+			for _, p := range kind.Files(v, l.open) {
+				_ = l.copy(sum, p) // it is read, and missed, where the dataset is checked
+				d.Digest = hex.EncodeToString(sum.Sum(nil))
+			}
+		}
 		l.plan.Datasets = append(l.plan.Datasets, d)
 		if len(l.diags) == before {
 			l.problems(b, kind, v)
@@ -303,20 +320,22 @@ func (l *loader) datasets() {
 
 // copy writes an input file to out, without holding it in memory where Open is there.
 func (l *loader) copy(out io.Writer, path string) error {
-	if l.Open == nil {
-		content, err := l.ReadFile(path)
-		if err == nil {
-			_, err = out.Write(content)
-		}
-		return err
-	}
-	f, err := l.Open(path)
+	f, err := l.open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	_, err = io.Copy(out, f)
 	return err
+}
+
+// open opens an input file.
+func (l *loader) open(path string) (io.ReadCloser, error) {
+	if l.Open != nil {
+		return l.Open(path)
+	}
+	content, err := l.ReadFile(path)
+	return io.NopCloser(bytes.NewReader(content)), err
 }
 
 // defaultSinks are there where the scenario names none.

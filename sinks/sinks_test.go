@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -251,7 +252,7 @@ func TestExcel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if got := strings.Join(f.GetSheetList(), ","); got != "Summary,chat,Raw data" {
+	if got := strings.Join(f.GetSheetList(), ","); got != "Summary,Charts,chat,Parameters,Raw data" {
 		t.Errorf("sheets %s", got)
 	}
 	summary, err := f.GetRows("Summary")
@@ -339,5 +340,52 @@ func TestNaturalOrder(t *testing.T) {
 		if !natural(c[0], c[1]) || natural(c[1], c[0]) {
 			t.Errorf("%q must come before %q", c[0], c[1])
 		}
+	}
+}
+
+// TestExcelCharts: an engine is a line of the charts, its points along the load, and what
+// they draw stands beside them.
+func TestExcelCharts(t *testing.T) {
+	dir, _ := play(t, "excel", nil)
+	f, err := excelize.OpenFile(filepath.Join(dir, "report.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := f.GetRows("Charts", excelize.Options{RawCellValue: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range rows[:5] {
+		got = append(got, strings.Join(r[dataColumn-1:dataColumn+3], " "))
+	}
+	// The run has 16 before 4; the last cell has failed and has no numbers.
+	want := []string{"benchmark.chat users output tokens/s TTFT p50 (ms)", "vllm 4 436 41", "vllm 16 436 40", "sglang 4", "sglang 16 436 42"}
+	for i := range want {
+		if !strings.HasPrefix(got[i], want[i]) {
+			t.Errorf("row %d of the charts' numbers is %q, want %q", i, got[i], want[i])
+		}
+	}
+	b, err := exec.Command("unzip", "-l", filepath.Join(dir, "report.xlsx")).Output()
+	if n := strings.Count(string(b), "xl/charts/chart"); err == nil && n != len(excelCharts) {
+		t.Errorf("%d charts, want %d", n, len(excelCharts))
+	}
+}
+
+// TestExcelFillsSheets: what does not fit on a sheet of raw data goes on the next.
+func TestExcelFillsSheets(t *testing.T) {
+	defer func(n int) { mostRawRows = n }(mostRawRows)
+	mostRawRows = 100
+	dir, _ := play(t, "excel", nil) // 150 requests
+	f, err := excelize.OpenFile(filepath.Join(dir, "report.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	first, _ := f.GetRows("Raw data")
+	second, err := f.GetRows("Raw data 2")
+	if err != nil || len(first) != 100 || len(second) != 52 || first[0][0] != second[0][0] {
+		t.Errorf("%d and %d rows, %v", len(first), len(second), err)
 	}
 }

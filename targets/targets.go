@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"path/filepath"
 	"time"
 
 	"sparkrun/scenario/plan"
@@ -97,6 +98,7 @@ type Facts struct {
 	BootID   string `json:"boot_id"`
 	CPU      string `json:"cpu"`
 	Cores    int    `json:"cores"`
+	GPUs     bool   `json:"gpus"` // NVIDIA ones, with their driver
 	MemTotal uint64 `json:"mem_total_bytes"`
 	MemFree  uint64 `json:"mem_available_bytes"`
 }
@@ -126,6 +128,19 @@ type LaunchInput struct {
 	Port int    // to listen on
 	// Keep says that the server is to outlive us.
 	Keep bool
+	GPUs bool   // the node has NVIDIA GPUs
+	Dir  string // folder on the node where the Launch's files will be
+}
+
+// ContainerDir is where a container has the Launch's files.
+const ContainerDir = "/etc/sparkrun"
+
+// Path is where the server will find a file of its Launch.
+func (in LaunchInput) Path(inContainer bool, name string) string {
+	if inContainer {
+		return ContainerDir + "/" + name
+	}
+	return filepath.Join(in.Dir, name)
 }
 
 // Launch is how one rank of a server is started. A pure value: plan prints it.
@@ -135,6 +150,26 @@ type Launch struct {
 	Env      map[string]schema.Text
 	Port     int
 	Lifeline bool
+	Files    []File
+	Image    string // of the container that Argv runs in; "": it is a process of the node
+	Container
+}
+
+// File is a file that a server needs, without secrets: it is kept with the results.
+type File struct {
+	Name    string
+	Content []byte
+}
+
+// Container is how the container of a Launch is made, beyond what all have.
+type Container struct {
+	Mounts            []string // "source:target" or "source:target:ro"; "~/" is the user's home
+	Devices           []string
+	ShmSize           string // of its own /dev/shm, as in "32g"; "": it has the node's
+	Privileged        bool
+	GPUs              bool
+	Entrypoint        []string
+	ReplaceEntrypoint bool // by Entrypoint; else the image's own runs Argv
 }
 
 // Endpoint is a server that answers.

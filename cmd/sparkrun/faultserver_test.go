@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -111,6 +113,17 @@ RuntimeError: Engine core initialization failed. See root cause above.
 	"orphan": func() {
 		signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
 		time.Sleep(time.Hour)
+	},
+	// It prints its secret, and whether a process list shows it.
+	"secret": func() {
+		secret := os.Getenv("HF_TOKEN")
+		fmt.Println("my token is", secret, "of length", len(secret))
+		paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, p := range paths {
+			if b, err := os.ReadFile(p); err == nil && strings.Contains(string(b), secret) {
+				fmt.Println("the process list shows it:", p)
+			}
+		}
 	},
 	"stubborn": func() { signal.Ignore(syscall.SIGTERM) },
 }

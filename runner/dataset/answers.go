@@ -116,6 +116,9 @@ func (l *answerLengths) count(p play, head []*script, more bool) {
 // fill is conversation i with the lengths of its answers. It leaves s as it is: other
 // cells have it too.
 func (l *answerLengths) fill(s *script, i int64) *script {
+	if l == nil {
+		return s
+	}
 	out := *s
 	out.turns = make([]turn, len(s.turns))
 	for k, t := range s.turns {

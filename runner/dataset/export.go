@@ -22,7 +22,7 @@ type Conversation struct {
 	Turns  []Turn
 }
 
-// Turn is one user turn. OutputTokens is how long its answer is to be, 0: not known.
+// Turn is one user turn. OutputTokens is how long its answer is to be, 0: as long as Answer.
 type Turn struct {
 	User, Answer string
 	OutputTokens int64
@@ -41,7 +41,7 @@ func (s *Set) Conversations(ctx context.Context, seed uint64, most int64, server
 			yield(nil, errors.New("the set is endless: say how many conversations it is to have"))
 			return
 		}
-		all, err := s.set.play(play{ctx: ctx, seed: s.seed(seed), server: server})
+		all, err := s.set.play(play{ctx: ctx, seed: s.seed(seed), server: server, asIs: true})
 		for i := int64(0); i < n && err == nil; i++ {
 			var c *script
 			if c, err = all.script(i); errors.Is(err, load.ErrExhausted) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -42,15 +43,16 @@ const twoTurns = `[{"id": "c1", "messages": [
 // TestFiles: what each format takes, as "user>answer=asked|…" per conversation.
 func TestFiles(t *testing.T) {
 	for name, c := range map[string]struct{ kind, file, want string }{
-		"conversations":   {"conversations", twoTurns, "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
-		"packed":          {"conversations", gz(twoTurns), "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
-		"zstd":            {"conversations", zst(twoTurns), "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
-		"byte order mark": {"conversations", "\ufeff" + twoTurns, "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
-		"prompts":         {"jsonl", `{"prompt":"a","output_tokens":4}` + "\r\n\r\n" + `"b c"` + "\n" + `{"text_input":"d","id":7}`, "0: a>=4; 2: b c>=0; 7: d>=0"},
-		"messages":        {"jsonl", `{"messages":[{"role":"developer","content":"S"},{"role":"user","content":[{"type":"text","text":"b"},{"type":"text","text":"c"}]},{"role":"assistant","content":"x y"},{"role":"user","content":"d"}],"output_tokens":9}`, "0: S/bc>x y=2|d>=9"},
-		"sharegpt":        {"sharegpt", `[{"id":"q_0","conversations":[{"from":"system","value":"S"},{"from":"human","value":"a"},{"from":"gpt","value":"b c d"}]}, {"conversations":[{"from":"user","value":"e"}]}]`, "q_0: S/a>b c d=3; 0: e>=0"},
-		"sharegpt lines":  {"sharegpt", `{"id":1,"conversations":[{"from":"human","value":"a"},{"from":"chatgpt","value":"b"}]}` + "\n", "1: a>b=1"},
-		"lines":           {"lines", "one\r\n\n two ", "0: one>=0; 2:  two >=0"},
+		"conversations":    {"conversations", twoTurns, "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
+		"packed":           {"conversations", gz(twoTurns), "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
+		"zstd":             {"conversations", zst(twoTurns), "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
+		"byte order mark":  {"conversations", "\ufeff" + twoTurns, "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
+		"prompts":          {"jsonl", `{"prompt":"a","output_tokens":4}` + "\r\n\r\n" + `"b c"` + "\n" + `{"text_input":"d","id":7}`, "0: a>=4; 2: b c>=0; 7: d>=0"},
+		"messages":         {"jsonl", `{"messages":[{"role":"developer","content":"S"},{"role":"user","content":[{"type":"text","text":"b"},{"type":"text","text":"c"}]},{"role":"assistant","content":"x y"},{"role":"user","content":"d"}],"output_tokens":9}`, "0: S/bc>x y=2|d>=9"},
+		"list of messages": {"jsonl", `[{"messages":[{"role":"system","content":"S"},{"role":"user","content":"b"}]}, {"prompt":"c"}]`, "0: S/b>=0; 0: c>=0"},
+		"sharegpt":         {"sharegpt", `[{"id":"q_0","conversations":[{"from":"system","value":"S"},{"from":"human","value":"a"},{"from":"gpt","value":"b c d"}]}, {"conversations":[{"from":"user","value":"e"}]}]`, "q_0: S/a>b c d=3; 0: e>=0"},
+		"sharegpt lines":   {"sharegpt", `{"id":1,"conversations":[{"from":"human","value":"a"},{"from":"chatgpt","value":"b"}]}` + "\n", "1: a>b=1"},
+		"lines":            {"lines", "one\r\n\n two ", "0: one>=0; 2:  two >=0"},
 	} {
 		if got := playAll(t, c.kind, c.file, nil); got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got, c.want)
@@ -111,7 +113,7 @@ func TestBrokenFiles(t *testing.T) {
 		"unknown role":              {"jsonl", `{"messages":[{"role":"robot","content":"a"}]}`, `f: line 1: message 1 has the role "robot": system, user or assistant is expected`},
 		"system in the middle":      {"jsonl", `{"messages":[{"role":"user","content":"a"},{"role":"system","content":"a"}]}`, "f: line 1: message 2 is a system's: it must come before the user's first"},
 		"two of the user":           {"jsonl", `{"messages":[{"role":"user","content":"a"},{"role":"user","content":"a"}]}`, "f: line 1: message 2 is the user's, as the one before it"},
-		"no conversation":           {"jsonl", "\n", "f: the file has no conversation"},
+		"no conversation":           {"jsonl", "\n", "f: the file is empty"},
 		"empty list":                {"conversations", "[]", "f: the file has no conversation"},
 		"empty file":                {"conversations", "", "f: the file is empty"},
 		"not UTF-8":                 {"jsonl", `{"prompt":"a"}` + "\n{\"prompt\":\"caf\xe9\"}", "f: line 2 is not UTF-8 (byte 0xe9): convert the file"},
@@ -143,7 +145,7 @@ func TestBrokenFiles(t *testing.T) {
 		"empty in sharegpt":         {"sharegpt", "[\n\n{\"conversations\":[]}]", "f: conversation 0 (line 3): it is empty: a conversation has at least one message of the user; set skip_invalid = true to leave out such conversations"},
 		"gpt first":                 {"sharegpt", `{"conversations":[{"from":"gpt","value":"a"}]}`, "f: line 1: message 1 is the assistant's, and no user's is before it: a conversation begins with the user"},
 	} {
-		if got := playAll(t, c.kind, c.file, nil); !strings.Contains(got, c.err) {
+		if got := playAll(t, c.kind, c.file, nil); !strings.Contains(got, c.err) || !strings.HasPrefix(got, "f: ") || strings.HasPrefix(got, "f: f: ") {
 			t.Errorf("%s: %s\nwant an error with\n%s", name, got, c.err)
 		}
 	}
@@ -294,6 +296,36 @@ func TestFilesBeyondTheHead(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestCellsShareASet: cells that play at the same time get the same conversations.
+func TestCellsShareASet(t *testing.T) {
+	defer func(was int64) { headBytes = was }(headBytes)
+	headBytes = 100
+	var b strings.Builder
+	for i := range 50 {
+		fmt.Fprintf(&b, `{"id":"c%d","messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a b %d"}]}`+"\n", i, i)
+	}
+	s, err := read(plan.Dataset{Type: "jsonl", Values: schema.Values{"path": "f"}}, map[string]string{"f": b.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cells sync.WaitGroup
+	for range 4 {
+		cells.Go(func() {
+			all, err := s.play(play{ctx: t.Context(), model: "m", server: words{}})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for i := range int64(50) {
+				if c, err := all.script(i); err != nil || c.id != fmt.Sprintf("c%d", i) || c.turns[0].asked != 3 {
+					t.Errorf("conversation %d: %+v, %v", i, c, err)
+				}
+			}
+		})
+	}
+	cells.Wait()
 }
 
 // FuzzFiles: no file makes a reader panic, hang or grow without bound.

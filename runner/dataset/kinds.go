@@ -40,6 +40,7 @@ type play struct {
 	salt   uint64
 	model  string    // whose tokenizer it is
 	server Tokenizer // nil: words are taken for tokens
+	asIs   bool      // leave out what is estimated: the lengths of a file's answers
 }
 
 // Size is how much a dataset has.

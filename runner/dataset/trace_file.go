@@ -185,6 +185,7 @@ var dates = []string{"2006-01-02 15:04:05", "2006-01-02 15:04:05Z07:00", "2006-0
 
 // time reads a time as the distance to an origin that is the same in the whole file.
 func (c *columnReader) time(s string) (time.Duration, error) {
+	s = strings.TrimSpace(s)
 	if n, err := strconv.ParseFloat(s, 64); err == nil {
 		ns := n * float64(c.unit)
 		if math.IsNaN(ns) || math.Abs(ns) > math.MaxInt64/2 {
@@ -206,7 +207,7 @@ func (c *columnReader) time(s string) (time.Duration, error) {
 
 // count reads a number of tokens.
 func count(s string) (int32, error) {
-	n, err := strconv.ParseFloat(s, 64)
+	n, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
 	if err != nil || n != math.Trunc(n) || n < 0 || n > mostTokens {
 		return 0, fmt.Errorf("%q is no number of tokens: a whole number from 0 to %d is expected", s, mostTokens)
 	}

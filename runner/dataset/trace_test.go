@@ -76,6 +76,7 @@ func TestTraces(t *testing.T) {
 		"other names": {"t,p,n,h\n5,10,2,\"[1]\"\n6,20,3,\"[1,2]\"\n", schema.Values{"time_unit": schema.Plain("ms"), "block_tokens": int64(10), "columns": map[string]schema.Text{
 			"timestamp": schema.Plain("t"), "input_tokens": schema.Plain("p"), "output_tokens": schema.Plain("n"), "hash_ids": schema.Plain("h")}}, "0s 10>2; 1ms 20>3"},
 		"other names in JSON": {`{"when": "2024-05-10T00:00:00Z", "input_length": 5, "output_length": 2}`, schema.Values{"columns": map[string]schema.Text{"timestamp": schema.Plain("when")}}, "0s 5>2"},
+		"spaces":              {"Timestamp, Request tokens, Response tokens\n1, 20, 3\n2.5, 30, 4\n", nil, "0s 20>3; 1.5s 30>4"},
 		"from":                {azure2023, schema.Values{"from": 2 * time.Second}, "2.314579s 396>109"},
 		"to":                  {azure2023, schema.Values{"to": 2 * time.Second}, "0s 374>44"},
 		"limit":               {mooncake, schema.Values{"limit": int64(1)}, "0s 1200>50"},

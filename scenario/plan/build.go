@@ -60,17 +60,29 @@ func (p *Plan) needs(dataset string) Amount {
 			continue
 		}
 		most.Turns = max(most.Turns, c.estimate().Requests)
-		conversations := int64(0)
-		for _, ph := range c.Phases {
-			if ph.Conversations == 0 {
-				conversations = -1
-				break
-			}
-			conversations += ph.Conversations
-		}
-		most.Conversations = max(most.Conversations, conversations)
+		most.Conversations = max(most.Conversations, c.conversations())
 	}
 	return most
+}
+
+// conversations is how many a cell begins, -1 where a phase does not say. Those whose
+// first turns a phase has played go on in the next.
+func (c *Cell) conversations() int64 {
+	begun, open := int64(0), int64(0)
+	for _, ph := range c.Phases {
+		switch {
+		case ph.Conversations == 0:
+			return -1
+		case ph.FirstTurnOnly:
+			begun += ph.Conversations
+			open += ph.Conversations
+		default:
+			goOn := min(open, ph.Conversations)
+			open -= goOn
+			begun += ph.Conversations - goOn
+		}
+	}
+	return begun
 }
 
 // cellSeed seeds what a cell sends. The server is left out of it, so that every server

@@ -41,7 +41,7 @@ func (p *Plan) Text(w io.Writer, o TextOptions) error {
 		if len(s.After) > 0 {
 			fmt.Fprintf(out, "  after %s has stopped\n", strings.Join(s.After, ", "))
 		}
-		if o.Launch != nil && srv.Launches {
+		if o.Launch != nil {
 			for _, line := range o.Launch(*srv) {
 				fmt.Fprintf(out, "  $ %s\n", line)
 			}
@@ -74,7 +74,7 @@ func (p *Plan) Text(w io.Writer, o TextOptions) error {
 	}
 	for _, d := range p.Datasets {
 		fmt.Fprintf(out, "%s\t%s%s\n", d.Address, d.Type, settings(d.Values))
-		fmt.Fprintf(out, "  needed by a cell\t%s\n  there\t%s\n", d.Needs.needed(), d.Has.there())
+		fmt.Fprintf(out, "  needed by a cell\t%s\n  there\t%s\n", d.Needs, d.Has.there())
 	}
 	for _, t := range p.Thresholds {
 		fmt.Fprintf(out, "threshold.%s\t%s\n", t.Name, t.Source)
@@ -112,13 +112,13 @@ func where(s *Server) string {
 		return " at " + s.URL
 	}
 	if !s.Launches {
-		return " on " + strings.Join(s.Nodes, ", ") + " (this version can't launch it)"
+		return " on " + strings.Join(s.Nodes, ", ") + " (this version starts servers on this machine only)"
 	}
 	return " on " + strings.Join(s.Nodes, ", ")
 }
 
-// needed says an amount as far as it is known.
-func (a Amount) needed() string {
+// String says an amount as far as it is known.
+func (a Amount) String() string {
 	var parts []string
 	if a.Conversations >= 0 {
 		parts = append(parts, count(int(a.Conversations), "conversation"))

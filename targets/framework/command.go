@@ -2,7 +2,7 @@ package framework
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 	"strings"
 
 	"sparkrun/scenario/plan"
@@ -10,19 +10,18 @@ import (
 	"sparkrun/targets"
 )
 
-// host is the address that launched servers listen on.
-const host = "127.0.0.1"
-
 func checkCommand(v schema.Values) []schema.Problem {
-	var problems []schema.Problem
-	command, _ := v["command"].([]schema.Text)
-	if len(command) == 0 && v.String("url") == "" {
+	if v.String("url") != "" {
+		return nil
+	}
+	problems := secretProblems(v)
+	if len(v.Strings("command")) == 0 {
 		problems = append(problems, schema.Problem{Attr: "command", Summary: "Server without a command", Detail: `Set command = ["program", "argument", …]; {port}, {model} and {host} in it are replaced.`})
 	}
-	for _, arg := range command {
-		if arg.Sensitive() {
-			problems = append(problems, schema.Problem{Attr: "command", Summary: "Secret in a place that is shown", Detail: "Arguments are shown in plans and process lists; hand a secret over in env."})
-			break
+	for _, a := range append([]string{"config", "args"}, neutral...) {
+		name, _, _ := strings.Cut(a, ".")
+		if _, set := (knob{attr: a}).value(v); set && a != "served_name" {
+			problems = append(problems, schema.Problem{Attr: name, Summary: "Attribute without a meaning", Detail: "A command says everything itself: put it into command."})
 		}
 	}
 	return problems
@@ -30,14 +29,21 @@ func checkCommand(v schema.Values) []schema.Problem {
 
 // launchCommand is the scenario's own argv with the words in braces replaced.
 func launchCommand(s plan.Server, in targets.LaunchInput) ([]targets.Launch, error) {
-	words := strings.NewReplacer("{port}", fmt.Sprint(in.Port), "{model}", s.ServedName(), "{host}", host)
-	var argv []string
+	words := strings.NewReplacer("{port}", strconv.Itoa(in.Port), "{model}", s.Model, "{host}", host)
+	l := base(s, in)
 	for _, arg := range s.Values.Strings("command") {
-		argv = append(argv, words.Replace(arg))
+		l.Argv = append(l.Argv, words.Replace(arg))
 	}
-	if len(argv) == 0 {
+	if len(l.Argv) == 0 {
 		return nil, errors.New("its command is empty")
 	}
-	env, _ := s.Values["env"].(map[string]schema.Text)
-	return []targets.Launch{{Argv: argv, Env: env, Port: in.Port}}, nil
+	return []targets.Launch{withSetup(l, s.Values.Strings("setup"))}, nil
+}
+
+func init() {
+	register(openAI{launch: launchCommand, kind: schema.Kind{
+		Name: "command", Doc: "A command of your own that serves the OpenAI API; {port}, {model} and {host} in it are replaced.",
+		Attrs:   []schema.Attr{{Name: "command", Type: schema.StringList, DefaultDoc: "none", Doc: "Program and arguments."}},
+		Options: []schema.Attr{}, Launches: true, Check: checkCommand,
+	}})
 }

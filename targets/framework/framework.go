@@ -13,7 +13,6 @@ import (
 	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
 	"sparkrun/targets"
-	"sparkrun/targets/sim"
 	"sparkrun/targets/wire"
 )
 
@@ -35,26 +34,6 @@ func ByName(name string) (targets.Framework, bool) {
 	return frameworks[i], true
 }
 
-// Describe is how a server is started, for the plan: one line a rank.
-func Describe(s plan.Server) []string {
-	if s.URL != "" {
-		return []string{"attach to " + s.URL}
-	}
-	f, ok := ByName(s.Framework)
-	if !ok || !f.Kind().Launches {
-		return nil
-	}
-	launches, err := f.Launch(s, targets.LaunchInput{Self: "sparkrun", Port: s.Port})
-	if err != nil {
-		return []string{err.Error()}
-	}
-	var lines []string
-	for _, l := range launches {
-		lines = append(lines, strings.Join(l.Argv, " "))
-	}
-	return lines
-}
-
 // ForcedFields are the fields of a request that make a framework's answer so long.
 func ForcedFields(name string, least, most int) map[string]any {
 	switch name {
@@ -74,19 +53,24 @@ func ForcedFields(name string, least, most int) map[string]any {
 // openAI is a framework with the OpenAI API; kind says which.
 type openAI struct {
 	kind   schema.Kind
-	launch func(s plan.Server, in targets.LaunchInput) ([]targets.Launch, error)
+	launch launchFunc
+	pulls  bool   // it lists other models while it pulls the one that is wanted
+	reset  string // path of the call that empties its prefix cache, "" for none
 }
 
-var frameworks = []openAI{
-	{kind: schema.Kind{Name: "openai", Doc: "Any server with the OpenAI API that is running already; needs url.", Options: []schema.Attr{}, Launches: true, Check: needsURL}},
-	{kind: schema.Kind{Name: "sim", Doc: "The built-in simulator: timing without inference.", Options: sim.Options(), Launches: true, Check: checkSim}, launch: launchSim},
-	{kind: schema.Kind{Name: "vllm", Doc: "vLLM."}},
-	{kind: schema.Kind{Name: "sglang", Doc: "SGLang."}},
-	{kind: schema.Kind{Name: "trtllm", Doc: "TensorRT-LLM."}},
-	{kind: schema.Kind{Name: "llamacpp", Doc: "llama.cpp's llama-server."}},
-	{kind: schema.Kind{Name: "ollama", Doc: "Ollama."}},
-	{kind: schema.Kind{Name: "command", Doc: "A command of your own that serves the OpenAI API; {port}, {model} and {host} in it are replaced.",
-		Attrs: []schema.Attr{{Name: "command", Type: schema.StringList, DefaultDoc: "none", Doc: "Program and arguments."}}, Options: []schema.Attr{}, Launches: true, Check: checkCommand}, launch: launchCommand},
+// launchFunc is a framework's Launch.
+type launchFunc func(s plan.Server, in targets.LaunchInput) ([]targets.Launch, error)
+
+// frameworks are all that there are; each registers itself in its own file.
+var frameworks []openAI
+
+func register(f openAI) {
+	frameworks = append(frameworks, f)
+	slices.SortFunc(frameworks, func(a, b openAI) int { return strings.Compare(a.kind.Name, b.kind.Name) })
+}
+
+func init() {
+	register(openAI{kind: schema.Kind{Name: "openai", Doc: "Any server with the OpenAI API that is running already; needs url.", Options: []schema.Attr{}, Launches: true, Check: needsURL}})
 }
 
 func needsURL(v schema.Values) []schema.Problem {
@@ -96,33 +80,11 @@ func needsURL(v schema.Values) []schema.Problem {
 	return []schema.Problem{{Summary: "Server without url", Detail: `A server of framework "openai" is one that is running already: set url = "http://HOST:PORT/v1", or name the framework that is to be started.`}}
 }
 
-func checkSim(v schema.Values) []schema.Problem {
-	options, _ := v["options"].(schema.Values)
-	if _, err := sim.NewConfig(options); err != nil {
-		return []schema.Problem{{Attr: "options", Summary: "Wrong simulator options", Detail: strings.ToUpper(err.Error()[:1]) + err.Error()[1:] + "."}}
-	}
-	return nil
-}
-
-// launchSim starts this program as a server. It is named sparkrun in the process list,
-// and ends when its standard input closes, so that it cannot outlive us unless it shall.
-func launchSim(s plan.Server, in targets.LaunchInput) ([]targets.Launch, error) {
-	argv := []string{in.Self, "sim", "--port", fmt.Sprint(in.Port)}
-	if s.Model != "" {
-		argv = append(argv, "--model", s.Model)
-	}
-	argv = append(argv, sim.Args(s.Options)...)
-	if !in.Keep {
-		argv = append(argv, "--exit-on-stdin-close")
-	}
-	return []targets.Launch{{Argv: argv, Name: "sparkrun", Port: in.Port, Lifeline: !in.Keep}}, nil
-}
-
 func (f openAI) Kind() schema.Kind { return f.kind }
 
 func (f openAI) Launch(s plan.Server, in targets.LaunchInput) ([]targets.Launch, error) {
 	if f.launch == nil {
-		return nil, fmt.Errorf("this version can't launch %s: start it yourself and set url", f.kind.Name)
+		return nil, fmt.Errorf("%s is one that is running already: set url", f.kind.Name)
 	}
 	return f.launch(s, in)
 }
@@ -130,6 +92,9 @@ func (f openAI) Launch(s plan.Server, in targets.LaunchInput) ([]targets.Launch,
 // Ready asks for the models, then for one token.
 func (f openAI) Ready(ctx context.Context, c *http.Client, ep targets.Endpoint) (string, error) {
 	model, err := pickModel(ctx, c, ep)
+	if wrong := (*targets.Refused)(nil); f.pulls && errors.As(err, &wrong) && wrong.WrongModel {
+		return "", wrong.Err
+	}
 	if err != nil {
 		return "", err
 	}

@@ -17,9 +17,16 @@ func (Local) Facts(context.Context) (targets.Facts, error) {
 	f.Kernel = readLine("/proc/sys/kernel/osrelease")
 	f.BootID = readLine("/proc/sys/kernel/random/boot_id")
 	f.CPU = field("/proc/cpuinfo", "model name")
+	f.GPUs = HasGPUs()
 	f.MemTotal = meminfo("MemTotal")
 	f.MemFree = meminfo("MemAvailable")
 	return f, nil
+}
+
+// HasGPUs reports whether this machine has NVIDIA GPUs with their driver.
+func HasGPUs() bool {
+	_, err := os.Stat("/dev/nvidiactl")
+	return err == nil
 }
 
 func readLine(path string) string {

@@ -47,8 +47,11 @@ func (Local) Run(ctx context.Context, c targets.Cmd) (targets.Output, error) {
 	return out, nil
 }
 
-// Put writes a file with the mode, atomically.
+// Put writes a file with the mode, atomically, and the folders above it.
 func (Local) Put(_ context.Context, path string, r io.Reader, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

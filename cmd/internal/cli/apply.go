@@ -49,7 +49,10 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 				return err
 			}
 			sets := &datasets{}
-			if err := report(env, sets.check(s, 0), s.Files); err != nil {
+			if !f.output.quiet {
+				sets.say = env.Stderr
+			}
+			if err := report(env, sets.check(s, true), s.Files); err != nil {
 				return err
 			}
 			baseline, err := findBaseline(env, f.out, f.baseline, s.Plan)
@@ -117,18 +120,18 @@ func settings(vars []scenario.VarSetting, p *plan.Plan) []store.Setting {
 	return out
 }
 
-// refuse says no to servers that this build can't launch, before anything is touched.
+// refuse says no to servers that this build can't start, before anything is touched.
 func refuse(p *plan.Plan) error {
 	var no []string
 	for _, s := range p.Servers {
 		if !s.Launches {
-			no = append(no, fmt.Sprintf("%s is of framework %q", s.Address, s.Framework))
+			no = append(no, fmt.Sprintf("%s is on %s", s.Address, strings.Join(s.Nodes, ", ")))
 		}
 	}
 	if len(no) == 0 {
 		return nil
 	}
-	return exit(exitUsage, `this version can't launch these servers:
+	return exit(exitUsage, `this version starts servers on this machine only, and not these:
   %s
 Start them yourself and set url in their blocks, or leave them out with --skip.`, strings.Join(no, "\n  "))
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"sync"
 
@@ -19,6 +20,7 @@ const readAtPlan = 64 << 20
 
 // datasets reads each dataset once; the cells share what was read.
 type datasets struct {
+	say  io.Writer // told of files that take a while; nil: nobody
 	mu   sync.Mutex
 	read map[string]*dataset.Set // by address
 }
@@ -40,14 +42,19 @@ func (ds *datasets) get(d *plan.Dataset) (*dataset.Set, error) {
 	return s, nil
 }
 
-// check reads the datasets of a plan, but for files larger than most (0: all), notes in
-// the plan how much there is, and says what is wrong with them.
-func (ds *datasets) check(s *scenario.Scenario, most int64) hcl.Diagnostics {
+// check reads the datasets of a plan, large files only if all is set, notes in the plan
+// how much there is, and says what is wrong with them.
+func (ds *datasets) check(s *scenario.Scenario, all bool) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for i := range s.Plan.Datasets {
 		d := &s.Plan.Datasets[i]
-		if info, err := os.Stat(d.Values.String("path")); most > 0 && err == nil && info.Size() > most {
-			continue
+		if info, err := os.Stat(d.Values.String("path")); err == nil && info.Size() > readAtPlan {
+			if !all {
+				continue
+			}
+			if ds.say != nil {
+				fmt.Fprintf(ds.say, "Reading   %s: %s, %d MB\n", d.Address, d.Values.String("path"), info.Size()>>20)
+			}
 		}
 		say := func(severity hcl.DiagnosticSeverity, summary, detail string, args ...any) {
 			diags = append(diags, &hcl.Diagnostic{Severity: severity, Summary: summary, Detail: fmt.Sprintf(detail, args...), Subject: datasetRange(s, d.Name)})
@@ -62,7 +69,7 @@ func (ds *datasets) check(s *scenario.Scenario, most int64) hcl.Diagnostics {
 		}
 		d.Has = amount(s.Plan, d, set)
 		if needs, has := d.Needs, d.Has; d.Values.String("when_exhausted") == "stop" && has.Conversations >= 0 && (needs.Turns > has.Turns || needs.Conversations > has.Conversations) {
-			say(hcl.DiagWarning, "Dataset that is too small", `%s has %d conversations with %d turns, and a cell needs more (%d turns): it will end early. Add to the dataset, or set when_exhausted = "repeat".`, d.Address, has.Conversations, has.Turns, needs.Turns)
+			say(hcl.DiagWarning, "Dataset that is too small", `%s has %d conversations with %d turns, and a cell needs more (%s): it will end early. Add to the dataset, or set when_exhausted = "repeat".`, d.Address, has.Conversations, has.Turns, needs)
 		}
 	}
 	for _, d := range diags {

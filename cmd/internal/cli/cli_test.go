@@ -54,7 +54,7 @@ func TestExamplesPlanAndAreFormatted(t *testing.T) {
 func TestSweepIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	code, _, stderr := call("apply", "../../../examples/sweep.hcl", "--out", filepath.Join(dir, "results"))
-	if left, _ := os.ReadDir(dir); code != 2 || !strings.Contains(stderr, "can't launch these servers") || len(left) > 0 {
+	if left, _ := os.ReadDir(dir); code != 2 || !strings.Contains(stderr, "starts servers on this machine only") || len(left) > 0 {
 		t.Errorf("exit code %d, left %v: %s", code, left, stderr)
 	}
 }

@@ -54,6 +54,9 @@ it does not meet another cell's prefix cache; what is in a file is sent as it is
 			if err != nil {
 				return err
 			}
+			if f.url == "" {
+				fmt.Fprintln(env.Stderr, "Note: words are taken for tokens: --url names a server whose tokenizer makes lengths exact.")
+			}
 			return f.write(env, d, out, format)
 		},
 	}

@@ -5,6 +5,7 @@ import (
 
 	"sparkrun/scenario/plan"
 	"sparkrun/targets/framework"
+	"sparkrun/targets/node"
 )
 
 func newPlanCommand(env *Env) *cobra.Command {
@@ -25,13 +26,13 @@ needs and has. Datasets in files of up to 64 MB are read and checked.`,
 			if err != nil {
 				return err
 			}
-			if err := report(env, (&datasets{}).check(s, readAtPlan), s.Files); err != nil {
+			if err := report(env, (&datasets{}).check(s, false), s.Files); err != nil {
 				return err
 			}
 			if asJSON {
 				return s.Plan.JSON(env.Stdout)
 			}
-			return s.Plan.Text(env.Stdout, plan.TextOptions{Launch: func(srv plan.Server) []string { return framework.Describe(srv) }})
+			return s.Plan.Text(env.Stdout, plan.TextOptions{Launch: func(srv plan.Server) []string { return framework.Describe(srv, node.HasGPUs()) }})
 		},
 	}
 	f.register(c)

@@ -20,7 +20,7 @@ func newValidateCommand(env *Env) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, diags := f.scenario(env, args)
 			if s.Plan != nil {
-				diags = append(diags, (&datasets{}).check(s, readAtPlan)...)
+				diags = append(diags, (&datasets{}).check(s, false)...)
 			}
 			if asJSON {
 				return reportJSON(env, diags)
