@@ -3,10 +3,10 @@ package cli
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/mitchellh/go-wordwrap"
 	"github.com/spf13/cobra"
 
 	"sparkrun/runner"
@@ -51,9 +51,20 @@ func topic(w io.Writer, name string) bool {
 		return true
 	}
 	found := false
-	if i := slices.IndexFunc(scenario.Blocks(), func(b scenario.BlockType) bool { return b.Name == name }); i >= 0 {
-		printBlock(w, scenario.Blocks()[i], "")
-		found = true
+	for _, b := range scenario.Blocks() {
+		if b.Name == name {
+			printBlock(w, b, "")
+			return true
+		}
+	}
+	for _, b := range scenario.Blocks() {
+		for _, in := range b.Blocks {
+			if in.Name == name {
+				fmt.Fprintf(w, "in %s:\n", b.Name)
+				printBlock(w, in, "")
+				found = true
+			}
+		}
 	}
 	r := registry()
 	for _, k := range []struct {
@@ -62,7 +73,7 @@ func topic(w io.Writer, name string) bool {
 	}{{"server, framework", r.Frameworks}, {"dataset, type", r.Datasets}, {"sink, type", r.Sinks}} {
 		for _, kind := range k.kinds {
 			if kind.Name == name {
-				fmt.Fprintf(w, "%s = %q: %s\n", k.of, kind.Name, kind.Doc)
+				fmt.Fprintln(w, wordwrap.WrapString(fmt.Sprintf("%s = %q: %s", k.of, kind.Name, kind.Doc), helpWidth))
 				printAttrs(w, "", kind.Attrs)
 				if len(kind.Options) > 0 {
 					fmt.Fprintln(w, "options = { … }:")
@@ -90,8 +101,15 @@ func printBlock(w io.Writer, b scenario.BlockType, indent string) {
 	}
 }
 
+// helpWidth is how wide the text of help is.
+const helpWidth = 100
+
+// printAttrs prints attributes: name, type and default, and under them what they are.
 func printAttrs(w io.Writer, indent string, attrs []schema.Attr) {
-	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	names := 0
+	for _, a := range attrs {
+		names = max(names, len(a.Name))
+	}
 	for _, a := range attrs {
 		def := "default: " + defaultOf(a)
 		if a.Required {
@@ -101,9 +119,12 @@ func printAttrs(w io.Writer, indent string, attrs []schema.Attr) {
 		if len(a.Values) > 0 {
 			kind = strings.Join(a.Values, " | ")
 		}
-		fmt.Fprintf(out, "%s  %s\t%s\t%s\t%s\n", indent, a.Name, kind, def, a.Doc)
+		fmt.Fprintf(w, "%s  %-*s  %s, %s\n", indent, names, a.Name, kind, def)
+		margin := indent + strings.Repeat(" ", names+4)
+		for line := range strings.SplitSeq(wordwrap.WrapString(a.Doc, uint(max(40, helpWidth-len(margin)))), "\n") {
+			fmt.Fprintln(w, margin+line)
+		}
 	}
-	out.Flush()
 }
 
 func reasons(w io.Writer) {
