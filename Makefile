@@ -6,13 +6,14 @@ LDFLAGS := -s -w $(if $(VERSION),-X sparkrun/cmd/internal/cli.Version=$(VERSION)
 FUZZ   := $(shell grep -rl --include='*_test.go' '^func Fuzz' cmd scenario runner targets sinks | xargs grep -Ho '^func Fuzz[A-Za-z0-9_]*' | sed 's|/[^/]*:func |:|' | sort -u)
 FUZZTIME ?= 60s
 
-.PHONY: build test check fmt vet lint fuzz fuzz-short bench examples dist clean
+.PHONY: build test check fmt vet lint fuzz fuzz-short bench large examples dist clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/sparkrun
 
 test:
 	$(GO) test -race ./...
+	$(GO) test -run '^TestLargeFile$$' ./runner/dataset
 
 check: fmt vet test
 
@@ -33,8 +34,15 @@ fuzz:
 fuzz-short:
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=5s
 
+# What the hot paths cost, then the ratios to other clients (two cores, three minutes).
+# What is not installed (cc, python3 with aiohttp) is named and left out.
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	BENCH_RATIOS=1 $(GO) test -count=1 -run TestRatios -v ./runner/load/bench
+
+# A ShareGPT file of 1 GB is sampled and played; the process must stay under 200 MB.
+large:
+	LARGE_MB=1024 $(GO) test -count=1 -v -run 'TestLargeFile' ./runner/dataset
 
 # Every example is validated, formatted and planned; those that need no GPU are run.
 examples: build
@@ -43,6 +51,7 @@ examples: build
 	$(BIN) apply examples/quickstart.hcl
 	$(BIN) apply examples/ci.hcl
 	$(BIN) apply examples/multi-turn.hcl
+	$(BIN) apply examples/trace.hcl
 	$(BIN) apply examples/single-turn.hcl --var seconds=2 --var concurrency=4
 
 dist:

@@ -130,3 +130,9 @@ threshold "ttft_budget" {
 }
 
 sink "excel" {}
+
+sink "html" {}
+
+sink "conversations" {
+  path = "answers.json"
+}

@@ -17,6 +17,10 @@ import (
 // cell runs one cell's load and hands its results on. Its error is why it failed; what
 // was measured until then is kept.
 func (r *run) cell(c *plan.Cell) error {
+	if cause := r.skipAbove(c); cause != "" {
+		r.leaveOut(c, cause)
+		return nil
+	}
 	srv, err := r.acquire(r.Control.soft, c)
 	if err != nil {
 		return err
@@ -46,6 +50,7 @@ func (r *run) cell(c *plan.Cell) error {
 	if err != nil {
 		return &Error{MeasureSource, fmt.Errorf("run %s: open %s: %w", c.Name, c.Dataset, err)}
 	}
+	r.notes(c.Dataset, source)
 	rows, err := r.Store.CreateRows(r.info, c)
 	if err != nil {
 		return &Error{MeasureRowsLost, fmt.Errorf("run %s: %w", c.Name, err)}
@@ -54,13 +59,17 @@ func (r *run) cell(c *plan.Cell) error {
 	keep := &recorder{rows: rows}
 	live := &load.Live{}
 	stopProgress := r.progress(c, live)
-	out, err := load.Run(ctx, load.Config{
+	out, err := measure(ctx, c, srv.plan, keep, load.Config{
 		Phases: c.Phases, Conversations: c.Conversations, Request: c.Request,
 		KeepAnswers: c.Record.Content, Abort: c.Abort, Seed: c.Seed,
-		Source: source, Doer: doer, Recorder: keep, Clock: r.Clock, Live: live,
+		Source: source, Doer: doer, Recorder: keep, Clock: r.Clock, Precise: true, Live: live,
 		Stop: r.Control.soft.Done(), IDPrefix: fmt.Sprintf("%s-%d-", r.info.ID, c.Number),
 		OnPhase: func(i int) {
-			r.emit(Event{Type: EventPhaseStarted, Address: c.Name, Phase: c.Phases[i].Name})
+			e := Event{Type: EventPhaseStarted, Address: c.Name, Phase: c.Phases[i].Name}
+			if c.Search != nil {
+				e.Message = fmt.Sprintf("%s %.4g", c.Search.Vary, keep.value)
+			}
+			r.emit(e)
 		},
 	})
 	stopProgress()
@@ -71,7 +80,7 @@ func (r *run) cell(c *plan.Cell) error {
 	for i := range cell.Entries {
 		cell.Entries[i].Model = cell.Model
 		if r.Parallelism > 1 {
-			cell.Entries[i].Add("shared_client", fmt.Sprintf("up to %d cells loaded at a time", r.Parallelism))
+			cell.Entries[i].AddShared(r.Parallelism)
 		}
 	}
 	failure := r.failure(ctx, c, err, rows.Close(), out, cell.Entries)
@@ -79,17 +88,10 @@ func (r *run) cell(c *plan.Cell) error {
 	switch {
 	case failure != nil && errors.Is(failure, errInterrupted):
 		outcome, cause = "interrupted", failure.Error()
-		for i := range cell.Entries {
-			if e := &cell.Entries[i]; e.Requests.OK == 0 {
-				e.Verdict, e.Cause = result.Skipped, "interrupted before a request succeeded"
-			}
-		}
 	case failure != nil:
 		outcome, cause = "failed", failure.Error()
-		for i := range cell.Entries {
-			cell.Entries[i].Verdict, cell.Entries[i].Cause = result.Failed, cause
-		}
 	}
+	result.Conclude(cell.Entries, outcome, cause)
 	r.endCell(cell, outcome, cause)
 	return failure
 }
@@ -166,6 +168,25 @@ func (r *run) endCell(cell *result.Cell, outcome, cause string) {
 	r.emit(Event{Type: EventCellEnded, Address: c.Name, Outcome: Outcome(outcome), Message: cause, Data: cell.Entries})
 }
 
+// notes says once what there is to say of a dataset: what was left out of it, how lengths
+// were counted.
+func (r *run) notes(dataset string, source load.Source) {
+	n, ok := source.(interface{ Notes() []string })
+	if !ok {
+		return
+	}
+	for _, note := range n.Notes() {
+		message := dataset + ": " + note
+		r.mu.Lock()
+		said := r.said[message]
+		r.said[message] = true
+		r.mu.Unlock()
+		if !said {
+			r.emit(Event{Type: EventLog, Level: "warn", Message: message})
+		}
+	}
+}
+
 func (r *run) dataset(address string) *plan.Dataset {
 	for i := range r.Plan.Datasets {
 		if r.Plan.Datasets[i].Address == address {
@@ -179,9 +200,12 @@ func (r *run) dataset(address string) *plan.Dataset {
 type recorder struct {
 	records []record.Record
 	rows    *store.Rows
+	step    int     // of a search
+	value   float64 // that it tries
 }
 
 func (k *recorder) Record(rec *record.Record) {
+	rec.SearchStep, rec.SearchValue = k.step, k.value
 	k.rows.Write(rec)
 	k.records = append(k.records, *rec)
 }

@@ -41,7 +41,7 @@ func (r *run) endSink(ctx context.Context, t *plan.Task) error {
 	r.info.Entries = r.collect()
 	r.info.Interrupted = r.Control.Interrupted()
 	r.info.Ended = time.Now()
-	r.info.Thresholds, _ = result.Thresholds(r.Plan, r.info.Entries) // end reports the error
+	r.info.Thresholds, _ = result.Thresholds(r.Plan, r.info.Entries, r.Baseline) // end reports the error
 	if err := r.Sinks[t.Subject].End(ctx, r.info); err != nil {
 		err = fmt.Errorf("write %s: %w", t.Subject, err)
 		r.problem(err)
@@ -72,7 +72,7 @@ func (r *run) writeSummary() {
 		info.Ended = time.Now()
 	}
 	entries := r.collect()
-	thresholds, _ := result.Thresholds(r.Plan, entries)
+	thresholds, _ := result.Thresholds(r.Plan, entries, r.Baseline)
 	if err := r.Store.WriteJSON("summary.json", result.NewSummary(&info, entries, thresholds)); err != nil {
 		r.problem(err)
 	}
@@ -84,7 +84,7 @@ func (r *run) end() *Report {
 	r.info.Interrupted = r.Control.Interrupted()
 	r.info.Entries = r.collect()
 	var err error
-	if r.info.Thresholds, err = result.Thresholds(r.Plan, r.info.Entries); err != nil && !r.info.Interrupted {
+	if r.info.Thresholds, err = result.Thresholds(r.Plan, r.info.Entries, r.Baseline); err != nil && !r.info.Interrupted {
 		r.problem(err)
 	}
 	var files []string
@@ -129,7 +129,7 @@ func (r *run) verdict() (code int, reasons []string) {
 	}
 	for i := range r.info.Entries {
 		e := &r.info.Entries[i]
-		if slices.Contains(bad, e.Verdict) {
+		if slices.Contains(bad, e.Verdict) && !e.ByRule {
 			add(3, "%s is %s%s", e.Address, e.Verdict, why(e))
 		}
 	}

@@ -10,7 +10,7 @@ const (
 	EventRunStarted   EventType = "run_started"   // Data: *Started
 	EventTaskStarted  EventType = "task_started"  // Message: what is being done
 	EventTaskEnded    EventType = "task_ended"    // Message: how, Outcome, Seconds
-	EventPhaseStarted EventType = "phase_started" // Address: the cell, Phase
+	EventPhaseStarted EventType = "phase_started" // Address: the cell, Phase; Message: the value that a search tries
 	EventProgress     EventType = "progress"      // Address: the cell, Phase, Progress; lossy
 	EventCellEnded    EventType = "cell_ended"    // Data: []result.Entry
 	EventLog          EventType = "log"           // Level, Message

@@ -28,6 +28,9 @@ func (r *run) reuse() map[string]bool {
 		cell.Model = line.Model
 		for i := range cell.Entries {
 			cell.Entries[i].Model = line.Model
+			if r.Parallelism > 1 {
+				cell.Entries[i].AddShared(r.Parallelism)
+			}
 		}
 		reused[c.Canonical], numbers[line.Number] = true, true
 		r.entries[c.Canonical] = cell.Entries

@@ -52,9 +52,10 @@ type Config struct {
 	Journal     *journal.Journal
 	Clock       record.Clock
 	Tools       Tools
-	Sinks       map[string]Sink // by address
-	Parallelism int             // cells that load at a time
-	Strict      bool            // a suspect cell counts as a failed one
+	Sinks       map[string]Sink  // by address
+	Parallelism int              // cells that load at a time
+	Strict      bool             // a suspect cell counts as a failed one
+	Baseline    *result.Baseline // what thresholds compare with; nil: nothing
 	Control     *Control
 	Observe     func(Event)             // called with one event at a time
 	Resume      string                  // the command that goes on with this run
@@ -82,6 +83,7 @@ type run struct {
 	startErr map[string]error   // why a session's server is not there
 	sinkMu   sync.Mutex         // sinks see one call at a time
 	entries  map[string][]result.Entry
+	said     map[string]bool // notes of datasets
 	problems problems
 	seq      int64
 	begun    time.Time
@@ -105,6 +107,7 @@ func Run(cfg Config) *Report {
 		servers:  map[string]*server{},
 		startErr: map[string]error{},
 		entries:  map[string][]result.Entry{},
+		said:     map[string]bool{},
 	}
 	digests := map[string]string{}
 	var order []string

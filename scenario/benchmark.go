@@ -56,6 +56,8 @@ type cellMaker struct {
 	inner map[string]*hclsyntax.Block // conversations, request, record, abort, matrix
 	slos  []plan.SLO
 	mets  []plan.Metric
+	// search is the block of that name, nil for none.
+	search *hclsyntax.Block
 }
 
 func (l *loader) benchmark(b *hclsyntax.Block) {
@@ -86,6 +88,12 @@ func (l *loader) benchmark(b *hclsyntax.Block) {
 		if !t.Label {
 			m.inner[in.Type] = in
 		}
+		if in.Type == "search" && m.search != nil {
+			l.errorf(in.DefRange(), "Block given twice", "benchmark %q has another search.", m.name)
+			ok = false
+		} else if in.Type == "search" {
+			m.search = in
+		}
 	}
 	var load []schema.Attr
 	for _, a := range m.typ.Attrs {
@@ -114,7 +122,7 @@ func (l *loader) benchmark(b *hclsyntax.Block) {
 		l.errorf(b.DefRange(), "Too many cells", "%d combinations %d times are more than %d cells.", len(points), repeat, maxCells)
 		return
 	}
-	l.plan.Benchmarks = append(l.plan.Benchmarks, plan.Benchmark{Name: m.name, Order: v.String("order"), Seed: uint64(v.Int("seed"))})
+	l.plan.Benchmarks = append(l.plan.Benchmarks, plan.Benchmark{Name: m.name, Order: v.String("order"), Seed: uint64(v.Int("seed")), SkipAbove: m.skipAbove()})
 	seenCells := map[string]bool{}
 	for r := int64(1); r <= repeat; r++ {
 		for _, p := range points {
@@ -334,7 +342,11 @@ func (m *cellMaker) cell(p point, repeat int) plan.Cell {
 	}
 	v := m.attrs(body, own, w)
 	c.API, c.Stream = v.String("api"), v.Bool("stream")
-	c.Phases = m.phases(w)
+	if m.search == nil {
+		c.Phases = m.phases(w)
+	} else if c.Search = m.searchOf(w); c.Search != nil {
+		c.Phases = c.Search.Rungs[0].Phases
+	}
 	m.checkReplay(&c)
 
 	conv := m.sub("conversations", conversationsAttrs, w)

@@ -34,7 +34,6 @@ func Blocks() []BlockType { return topBlocks }
 // laterBlocks are designed and not built.
 var laterBlocks = map[string]string{
 	"generator": "the load comes from this machine",
-	"search":    "sweep the values in a matrix instead",
 	"telemetry": "leave it out",
 }
 
@@ -72,6 +71,7 @@ var phaseAttrs = []schema.Attr{
 	bare("think_time", schema.TimeDist, "0", "Pause of a slot before it sends again."),
 	bare("drain", schema.Duration, "30s, after the last phase only", "How long requests may finish when the phase is over."),
 	bare("measure", schema.Bool, "false for warmup, ramp and cooldown, else true", "Whether results are made of it."),
+	bare("until_stable", schema.Bool, "false", "End when the requests take as long as those before them: medians of TPOT within 5 % and of TTFT within 10 %, over 10 or concurrency requests each. The other limits still hold."),
 	bare("first_turn_only", schema.Bool, "false", "Send the first turn of conversations only; later phases go on with them, in the order in which those turns ended."),
 	bare("early_stop", schema.Bool, "false", "End as soon as a conversation ends and there is none to take its place, as vLLM's multi-turn benchmark does; conversations under way are dropped."),
 }
@@ -109,6 +109,21 @@ var recordAttrs = []schema.Attr{
 var abortAttrs = []schema.Attr{
 	attr("error_rate", schema.Float, 0.5, "End the cell where a greater share of the last requests failed."),
 	attr("of_last", schema.Int, int64(50), "How many requests are the last."),
+}
+
+var searchAttrs = []schema.Attr{
+	must(oneOf(bare("vary", schema.String, none, "What goes up and down: phases use it as search.value."), "rate", "concurrency")),
+	must(bare("between", schema.Object, none, "Lowest and highest value, as in [1, 64].")),
+	must(bare("goal", schema.Object, none, "What must hold: slo.NAME with attain, or a condition over result.*, of the last measured phase.")),
+	attr("attain", schema.Float, 0.95, "Share of the scheduled requests that must meet the slo."),
+	attr("precision", schema.Float, 0.05, "How near the found value comes to the highest that meets the goal, as a share of it."),
+	attr("max_steps", schema.Int, int64(30), "Measurements at most, confirmations included."),
+	attr("confirm", schema.Int, int64(2), "Times the found value is measured again; it stands if the goal is met more often than not."),
+}
+
+var skipAboveAttrs = []schema.Attr{
+	must(bare("axis", schema.String, none, "Axis whose cells are measured from its lowest value up.")),
+	must(bare("when", schema.Bool, none, "Condition over result.*: where a cell meets it, those with a greater value of the axis are skipped.")),
 }
 
 var metricAttrs = []schema.Attr{
@@ -188,7 +203,7 @@ var topBlocks = []BlockType{
 		bare("price_per_hour", schema.Float, none, "What an hour costs."),
 	}},
 	{Name: "server", Label: true, Doc: "An inference server.", Attrs: append(append([]schema.Attr{}, serverAttrs...), engineAttrs...), Free: "those of the framework (sparkrun help NAME)", Blocks: serverBlocks},
-	{Name: "dataset", Label: true, Doc: "What is sent.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "synthetic, conversations, sharegpt, jsonl or lines.")}, Free: "those of the type (sparkrun help NAME)"},
+	{Name: "dataset", Label: true, Doc: "What is sent.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "Its type; sparkrun dataset --help lists them.")}, Free: "those of the type (sparkrun help NAME)"},
 	{Name: "phase", Label: true, Doc: "A stretch of load with its stop rules.", Attrs: phaseAttrs},
 	{Name: "benchmark", Label: true, Doc: "Which cells are measured.", Attrs: []schema.Attr{
 		must(bare("server", schema.Object, none, "server.NAME, or matrix.server.")), must(bare("dataset", schema.Object, none, "dataset.NAME.")),
@@ -203,17 +218,19 @@ var topBlocks = []BlockType{
 		{Name: "request", Doc: "What every request has.", Attrs: requestAttrs},
 		{Name: "record", Doc: "What is kept of each request.", Attrs: recordAttrs},
 		{Name: "abort", Doc: "When a cell is given up.", Attrs: abortAttrs},
+		{Name: "skip_above", Doc: "Leaves out what lies above a cell whose results are bad enough.", Attrs: skipAboveAttrs},
+		{Name: "search", Label: true, Doc: "Looks for the highest rate or concurrency that meets a goal.", Attrs: searchAttrs},
 		{Name: "metric", Label: true, Doc: "A number of your own, per request.", Attrs: metricAttrs},
 		{Name: "slo", Label: true, Doc: "A condition that requests should meet; goodput counts them.", Attrs: sloAttrs},
 	}},
 	{Name: "metric", Label: true, Doc: "A number of your own, for all benchmarks.", Attrs: metricAttrs},
 	{Name: "slo", Label: true, Doc: "A condition that requests should meet, for all benchmarks.", Attrs: sloAttrs},
 	{Name: "threshold", Label: true, Doc: "A condition on results; exit code 4 where it is not met.", Attrs: []schema.Attr{
-		must(bare("condition", schema.Bool, none, "Over result.*, the paths of a cell in summary.json.")), must(bare("error_message", schema.String, none, "Printed where it is not met.")),
+		must(bare("condition", schema.Bool, none, "Over result.*, the paths of a cell in summary.json; baseline.*, the same cell of --baseline; peer({ AXIS = value }).*, this cell with that axis changed.")), must(bare("error_message", schema.String, none, "Printed where it is not met.")),
 		bare("where", schema.Object, "all cells", "Axis values of the cells that are meant."), bare("phase", schema.String, "the measured one", "Phase that is meant."),
 		oneOf(attr("over", schema.String, schema.Plain("median"), "Judge the median of the repeats, or each."), "median", "each"),
 	}},
-	{Name: "sink", Label: true, Doc: "Where results go.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "console, excel, json, jsonl, csv or conversations.")}, Free: "those of the type (sparkrun help NAME)"},
+	{Name: "sink", Label: true, Doc: "Where results go.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "console, excel, html, json, jsonl, csv, conversations, junit or markdown.")}, Free: "those of the type (sparkrun help NAME)"},
 }
 
 func blockType(in []BlockType, name string) BlockType {

@@ -17,13 +17,23 @@ import (
 // compiler turns an expression over columns into a program for the columnar machine.
 type compiler struct {
 	*loader
-	root   string   // "request" or "result"
-	names  []string // columns that there are
-	full   func(string) string
-	nulls  func(columns []string, positive bool) int
-	what   string
-	out    metric.Program
-	height int
+	root  string   // "request" or "result"
+	names []string // columns that there are
+	full  func(string) string
+	nulls func(columns []string, positive bool) int
+	what  string
+	// comparing says that baseline.* and peer({…}).* may be named too; peers are those
+	// that were, and where.
+	comparing bool
+	peers     map[string]peer
+	out       metric.Program
+	height    int
+}
+
+// peer is a cell that differs from the one at hand in these axis values.
+type peer struct {
+	axes map[string]string
+	at   hcl.Range
 }
 
 // compile compiles expr, which must be a condition or a number as wanted.
@@ -62,6 +72,8 @@ func (c *compiler) expr(e hclsyntax.Expression, positive bool) (isBool, ok bool)
 		return c.expr(e.Expression, positive)
 	case *hclsyntax.ScopeTraversalExpr:
 		return false, c.column(e.Traversal)
+	case *hclsyntax.RelativeTraversalExpr:
+		return false, c.peer(e)
 	case *hclsyntax.UnaryOpExpr:
 		if e.Op == hclsyntax.OpLogicalNot {
 			is, ok := c.expr(e.Val, !positive)
@@ -97,7 +109,13 @@ func (c *compiler) expr(e hclsyntax.Expression, positive bool) (isBool, ok bool)
 
 // reads reports whether an expression has columns in it.
 func (c *compiler) reads(e hclsyntax.Expression) bool {
-	return slices.ContainsFunc(e.Variables(), func(t hcl.Traversal) bool {
+	calls := false
+	_ = hclsyntax.VisitAll(e, func(n hclsyntax.Node) hcl.Diagnostics {
+		call, is := n.(*hclsyntax.FunctionCallExpr)
+		calls = calls || is && call.Name == "peer"
+		return nil
+	})
+	return calls || slices.ContainsFunc(e.Variables(), func(t hcl.Traversal) bool {
 		return slices.Contains([]string{"request", "result", "baseline", "peer"}, t.RootName())
 	})
 }
@@ -130,16 +148,59 @@ func (c *compiler) constant(e hclsyntax.Expression) (isBool, ok bool) {
 }
 
 func (c *compiler) column(t hcl.Traversal) bool {
-	if t.RootName() != c.root {
-		if t.RootName() == "baseline" || t.RootName() == "peer" {
-			c.errorf(t.SourceRange(), "Value of a later version", "%s.* is not in this version.", t.RootName())
-		} else {
-			c.errorf(t.SourceRange(), "Value known too late", "A %s is computed from %s.*; %s.* is known elsewhere.", c.what, c.root, t.RootName())
-		}
+	switch root := t.RootName(); {
+	case root == c.root:
+		return c.number(c.root, "", t[1:], t.SourceRange())
+	case root == "baseline" && c.comparing:
+		return c.number(root, "baseline.", t[1:], t.SourceRange())
+	case root == "peer" && c.comparing:
+		c.errorf(t.SourceRange(), "Peer without axes", "Say which cell is meant, as in peer({ server = server.sglang }).ttft_ms.p99.")
+	case root == "baseline" || root == "peer":
+		c.errorf(t.SourceRange(), "Value known too late", "A %s is computed from %s.*; %s.* is known in a threshold, after the run.", c.what, c.root, root)
+	default:
+		c.errorf(t.SourceRange(), "Value known too late", "A %s is computed from %s.*; %s.* is known elsewhere.", c.what, c.root, root)
+	}
+	return false
+}
+
+// peer compiles peer({ AXIS = value }).NUMBER.
+func (c *compiler) peer(e *hclsyntax.RelativeTraversalExpr) bool {
+	call, ok := e.Source.(*hclsyntax.FunctionCallExpr)
+	switch {
+	case !ok || call.Name != "peer":
+		c.errorf(e.Range(), "Expression that can't be computed", "Only %s.* has numbers in it.", c.root)
+		return false
+	case !c.comparing:
+		c.errorf(e.Range(), "Value known too late", "A %s is computed from %s.*; peer(…).* is known in a threshold, after the run.", c.what, c.root)
+		return false
+	case len(call.Args) != 1:
+		c.errorf(call.Range(), "Peer without axes", "Say which cell is meant, as in peer({ server = server.sglang }).ttft_ms.p99.")
+		return false
+	}
+	v, ok := c.scope.eval(call.Args[0], where{what: "the argument of peer", binding: schema.Load})
+	if !ok {
+		return false
+	}
+	axes, ok := c.axisValues(v, call.Args[0].Range(), "the argument of peer")
+	if !ok {
 		return false
 	}
 	var parts []string
-	for _, step := range t[1:] {
+	for _, name := range keys(axes) {
+		parts = append(parts, name+"="+axes[name])
+	}
+	name := "peer(" + strings.Join(parts, ",") + ")"
+	if c.peers == nil {
+		c.peers = map[string]peer{}
+	}
+	c.peers[name] = peer{axes, call.Range()}
+	return c.number("peer(…)", name+".", e.Traversal, e.Range())
+}
+
+// number compiles the steps after root to a column whose name begins with prefix.
+func (c *compiler) number(root, prefix string, steps hcl.Traversal, at hcl.Range) bool {
+	var parts []string
+	for _, step := range steps {
 		switch s := step.(type) {
 		case hcl.TraverseAttr:
 			parts = append(parts, s.Name)
@@ -154,13 +215,14 @@ func (c *compiler) column(t hcl.Traversal) bool {
 	if !slices.Contains(c.names, full) {
 		hint := didYouMean(full, c.names)
 		if near := suffixed(name, c.names); near != "" {
-			hint = fmt.Sprintf(" Did you mean %s.%s?", c.root, near)
+			hint = fmt.Sprintf(" Did you mean %s.%s?", root, near)
 		} else {
-			hint = strings.Replace(hint, `"metrics.`, `"`+c.root+`.`, 1)
+			hint = strings.Replace(hint, `"metrics.`, `"`+root+`.`, 1)
 		}
-		c.errorf(t.SourceRange(), "Unknown number", "There is no %s.%s.%s", c.root, name, hint)
+		c.errorf(at, "Unknown number", "There is no %s.%s.%s", root, name, hint)
 		return false
 	}
+	full = prefix + full
 	i := slices.Index(c.out.Columns, full)
 	if i < 0 {
 		i = len(c.out.Columns)
@@ -219,6 +281,10 @@ func (c *compiler) binary(e *hclsyntax.BinaryOpExpr, positive bool) (isBool, ok 
 }
 
 func (c *compiler) call(e *hclsyntax.FunctionCallExpr, positive bool) bool {
+	if e.Name == "peer" && c.comparing {
+		c.errorf(e.Range(), "Cell as a number", "peer(…) is a cell: name a number of it, as in peer({ server = server.sglang }).ttft_ms.p99.")
+		return false
+	}
 	op, known := map[string]metric.Op{"abs": metric.Abs, "floor": metric.Floor, "ceil": metric.Ceil, "min": metric.Min, "max": metric.Max, "pow": metric.Pow}[e.Name]
 	least, most := 1, 1
 	switch e.Name {
@@ -349,6 +415,10 @@ func (l *loader) thresholds() {
 		}
 	}
 	names := metric.ResultPaths(metrics, slos)
+	if slices.ContainsFunc(l.plan.Cells, func(c plan.Cell) bool { return c.Search != nil }) {
+		names = append(names, metric.SearchValue)
+	}
+	complete := !l.diags.HasErrors() // else cells may be missing
 	for _, b := range l.blocks["threshold"] {
 		if !l.known(b.Body, t, nil) {
 			continue
@@ -359,13 +429,17 @@ func (l *loader) thresholds() {
 			continue
 		}
 		v := l.attrs(b.Body, without(t.Attrs, "condition", "where"), where{binding: schema.Load})
-		c := &compiler{loader: l, root: "result", names: names, full: metric.FullPath, what: "threshold", nulls: func([]string, bool) int { return metric.NullIsUnknown }}
+		c := &compiler{loader: l, root: "result", names: names, full: metric.FullPath, what: "threshold", comparing: true, nulls: func([]string, bool) int { return metric.NullIsUnknown }}
 		p := c.compile(a.Expr, true)
 		if p == nil {
 			continue
 		}
 		th := plan.Threshold{Name: b.Labels[0], Source: l.text(a.Expr.Range()), ErrorMessage: v.String("error_message"), Phase: v.String("phase"), Over: v.String("over"), Program: p, Range: place(a.Expr.Range()), Where: l.whereOf(b)}
-		l.meant(b, &th)
+		if complete {
+			if cells := l.meant(b, &th); cells != nil {
+				l.peers(&th, c.peers, cells)
+			}
+		}
 		l.plan.Thresholds = append(l.plan.Thresholds, th)
 	}
 }
@@ -379,27 +453,70 @@ func (l *loader) whereOf(b *hclsyntax.Block) map[string]string {
 	if !ok {
 		return nil
 	}
-	if v.IsMarked() || v.IsNull() || !(v.Type().IsObjectType() || v.Type().IsMapType()) {
-		l.errorf(a.Expr.Range(), "Wrong value", "where must be an object, as in { concurrency = 16 }.")
-		return nil
-	}
-	out := map[string]string{}
-	for k, x := range v.AsValueMap() {
-		s, err := axisValue(x)
-		if err != nil {
-			l.errorf(a.Expr.Range(), "Wrong value", "where: %s: %s.", k, err)
-		}
-		out[k] = s
-	}
+	out, _ := l.axisValues(v, a.Expr.Range(), "where")
 	return out
 }
 
-// meant checks that a threshold means some cell and one phase of each.
-func (l *loader) meant(b *hclsyntax.Block, t *plan.Threshold) {
-	if l.diags.HasErrors() {
-		return // cells may be missing
+// axisValues are the axis values that an object names.
+func (l *loader) axisValues(v cty.Value, at hcl.Range, what string) (map[string]string, bool) {
+	if v.IsMarked() || v.IsNull() || !(v.Type().IsObjectType() || v.Type().IsMapType()) {
+		l.errorf(at, "Wrong value", "%s must be an object, as in { concurrency = 16 }.", what)
+		return nil, false
 	}
-	matches := 0
+	out, ok := map[string]string{}, true
+	for k, x := range v.AsValueMap() {
+		s, err := axisValue(x)
+		if err != nil {
+			l.errorf(at, "Wrong value", "%s: %s: %s.", what, k, err)
+			ok = false
+		}
+		out[k] = s
+	}
+	return out, ok
+}
+
+// peers checks that the peers of a threshold are cells of the plan, and keeps them.
+func (l *loader) peers(t *plan.Threshold, peers map[string]peer, cells []*plan.Cell) {
+	for _, name := range keys(peers) {
+		p := peers[name]
+		values := map[string][]string{} // of each axis that it names
+		fits := false
+		for i := range l.plan.Cells {
+			other := &l.plan.Cells[i].Address
+			same := true
+			for axis, want := range p.axes {
+				v, has := other.Value(axis)
+				if has && !slices.Contains(values[axis], v) {
+					values[axis] = append(values[axis], v)
+				}
+				same = same && has && v == want
+			}
+			fits = fits || same && slices.ContainsFunc(cells, func(c *plan.Cell) bool { return c.Address.Instead(p.axes).Canonical() == other.Canonical() })
+		}
+		for _, axis := range keys(p.axes) {
+			switch {
+			case axis == "benchmark" || axis == "repeat" || values[axis] == nil:
+				l.errorf(p.at, "Axis that the benchmark lacks", "A peer is the same cell with another value on an axis of its matrix; there is no axis %q.", axis)
+				return
+			case !slices.Contains(values[axis], p.axes[axis]):
+				l.errorf(p.at, "Peer that is no cell", "No cell has %s = %s. There is: %s.", axis, p.axes[axis], list(values[axis]))
+				return
+			}
+		}
+		if len(p.axes) == 0 || !fits {
+			l.errorf(p.at, "Peer that is no cell", "No cell that this threshold means has a cell with these values beside it.")
+			return
+		}
+		if t.Peers == nil {
+			t.Peers = map[string]map[string]string{}
+		}
+		t.Peers[name] = p.axes
+	}
+}
+
+// meant are the cells that a threshold means: some, and one phase of each; nil where it
+// can't be said.
+func (l *loader) meant(b *hclsyntax.Block, t *plan.Threshold) (cells []*plan.Cell) {
 	for i := range l.plan.Cells {
 		c := &l.plan.Cells[i]
 		fits := true
@@ -415,16 +532,17 @@ func (l *loader) meant(b *hclsyntax.Block, t *plan.Threshold) {
 			if p.Measure {
 				measured++
 				if t.Phase == "" || p.Name == t.Phase {
-					matches++
+					cells = append(cells, c)
 				}
 			}
 		}
 		if measured > 1 && t.Phase == "" {
 			l.errorf(b.DefRange(), "Threshold that means several phases", "%s measures %d phases: set phase.", c.Address, measured)
-			return
+			return nil
 		}
 	}
-	if matches == 0 {
+	if cells == nil {
 		l.errorf(b.DefRange(), "Threshold that means nothing", "No cell has the phase and axis values that it names.")
 	}
+	return cells
 }

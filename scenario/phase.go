@@ -22,6 +22,7 @@ func (m *cellMaker) phase(b *hclsyntax.Block, w where) plan.Phase {
 		Arrival: v.String("arrival"), Burstiness: v.Float("burstiness"), Replay: v.Bool("replay"), Speed: v.Float("speed"),
 		MaxInFlight: v.Int("max_concurrency"), RateOf: v.String("rate_of"), ThinkTime: v.Dist("think_time"),
 		Drain: 30 * time.Second, DrainHere: v.Has("drain"), FirstTurnOnly: v.Bool("first_turn_only"), EarlyStop: v.Bool("early_stop"),
+		UntilStable: v.Bool("until_stable"),
 	}
 	if v.Has("drain") {
 		p.Drain = v.Duration("drain")
@@ -111,6 +112,9 @@ func (m *cellMaker) checkPhase(b *hclsyntax.Block, p *plan.Phase) {
 		for _, attr := range []string{"arrival", "burstiness", "rate_of"} {
 			idle(attr, "%s is for an open loop: set rate instead of concurrency.", attr)
 		}
+	}
+	if p.UntilStable && p.Measure {
+		m.errorf(at("until_stable"), "Attribute without a meaning", "until_stable ends a warm-up; a measured phase has the length that it is given. Set measure = false, or name it warmup.")
 	}
 	if p.OpenLoop() {
 		idle("early_stop", "early_stop is for a closed loop: conversations of an open loop replace nobody.")

@@ -23,8 +23,10 @@ type Options struct {
 	Env      func(name string) (string, bool)
 	ReadFile func(path string) ([]byte, error)
 	ReadDir  func(path string) ([]string, error) // paths of a folder's files
-	Vars     []VarSetting                        // in the order of the command line
-	Only     []string                            // selectors of cells
+	// Open opens an input file, which may be large; nil: ReadFile.
+	Open     func(path string) (io.ReadCloser, error)
+	Vars     []VarSetting // in the order of the command line
+	Only     []string     // selectors of cells
 	Skip     []string
 	Registry schema.Registry
 	Version  string // of the program; part of every digest

@@ -191,6 +191,50 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+// TestNeeds: what the largest cell asks of its dataset.
+func TestNeeds(t *testing.T) {
+	for phases, want := range map[string]string{
+		"phase \"warmup\" {\n requests = 10\n concurrency = 1\n}\nphase \"steady\" {\n requests = 10 * matrix.n\n concurrency = 1\n}":                              "50 turns",
+		"phase \"steady\" {\n duration = \"5s\"\n concurrency = 1\n}":                                                                                              "by time",
+		"phase \"steady\" {\n duration = \"5s\"\n rate = matrix.n\n}":                                                                                              "20 turns",
+		"phase \"warmup\" {\n conversations = 5\n concurrency = 1\n}\nphase \"steady\" {\n conversations = matrix.n\n concurrency = 1\n}":                          "9 conversations",
+		"phase \"warmup\" {\n conversations = 3\n concurrency = 1\n first_turn_only = true\n}\nphase \"steady\" {\n conversations = matrix.n\n concurrency = 1\n}": "4 conversations",
+		"phase \"warmup\" {\n conversations = 3\n concurrency = 1\n}\nphase \"steady\" {\n duration = \"5s\"\n concurrency = matrix.n\n}":                          "by time",
+	} {
+		p := mustLoad(t, "server \"sim\" {}\ndataset \"synthetic\" {\n shape = \"D(4,4)\"\n}\nbenchmark \"b\" {\n matrix {\n n = [1, 4]\n }\n server = server.sim\n dataset = dataset.synthetic\n"+phases+"\n}\n")
+		if got := p.Datasets[0].Needs.String(); got != want {
+			t.Errorf("%s\nneeds %s, want %s", phases, got, want)
+		}
+	}
+}
+
+// TestFilesAreIdentity: a dataset's files shape its digest, and those that they name in turn.
+func TestFilesAreIdentity(t *testing.T) {
+	const generator = `{"filetype": "generate_conversations", "num_conversations": 1, "text_files": ["t.txt"], "prompt_input": {}, "prompt_output": {}}`
+	digest := func(files map[string]string) string {
+		files["s.hcl"] = "server \"sim\" {}\ndataset \"conversations\" {\n path = \"g.json\"\n}\nbenchmark \"b\" {\n server = server.sim\n dataset = dataset.conversations\n phase \"p\" {\n requests = 1\n concurrency = 1\n }\n}\n"
+		s, diags := scenario.Load(options(files, "s.hcl"))
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		return s.Plan.Cells[0].Digest
+	}
+	before := digest(map[string]string{"g.json": generator, "t.txt": "a text"})
+	for name, c := range map[string]struct {
+		files map[string]string
+		same  bool
+	}{
+		"the same":     {map[string]string{"g.json": generator, "t.txt": "a text"}, true},
+		"another text": {map[string]string{"g.json": generator, "t.txt": "another text"}, false},
+		"another file": {map[string]string{"g.json": generator + " ", "t.txt": "a text"}, false},
+		"no text":      {map[string]string{"g.json": generator}, false}, // whoever reads it says so
+	} {
+		if got := digest(c.files); (got == before) != c.same {
+			t.Errorf("%s: digest %s, before %s", name, got, before)
+		}
+	}
+}
+
 func names(p *plan.Plan) []string {
 	var out []string
 	for _, c := range p.Cells {

@@ -67,14 +67,17 @@ func (l *loader) kindOf(b *hclsyntax.Block) string {
 	return b.Labels[0]
 }
 
-// from builds the context of an evaluation; matrix is nil outside cells.
-func (s *scope) context(matrix map[string]cty.Value) *hcl.EvalContext {
+// context is what an expression at w may read.
+func (s *scope) context(w where) *hcl.EvalContext {
 	vars := map[string]cty.Value{"var": cty.ObjectVal(s.vars), "local": cty.ObjectVal(s.locals)}
 	for kind, refs := range s.blocks {
 		vars[kind] = cty.ObjectVal(refs)
 	}
-	if matrix != nil {
-		vars["matrix"] = cty.ObjectVal(matrix)
+	if w.matrix != nil {
+		vars["matrix"] = cty.ObjectVal(w.matrix)
+	}
+	if w.search != nil {
+		vars["search"] = cty.ObjectVal(map[string]cty.Value{"value": cty.NumberFloatVal(*w.search)})
 	}
 	return &hcl.EvalContext{Variables: vars, Functions: s.functions}
 }
@@ -86,6 +89,10 @@ type where struct {
 	binding schema.Binding
 	// benchmark is the one whose cell is being made, for errors.
 	benchmark string
+	// search is the value that a search tries, nil outside its phases; used is set when it
+	// is asked for.
+	search *float64
+	used   *bool
 }
 
 // check reports names in an expression that mean nothing here.
@@ -148,10 +155,21 @@ func (s *scope) name(t hcl.Traversal, w where) bool {
 			return false
 		}
 		return true
-	case "request", "result", "baseline", "peer", "search":
+	case "search":
+		switch {
+		case w.search == nil:
+			s.l.errorf(at, "Unknown name", "search.value is what a search tries: it is known in the phases of a benchmark with a search block only.")
+			return false
+		case second != "value":
+			s.l.errorf(at, "Unknown name", "A search has search.value alone.")
+			return false
+		}
+		*w.used = true
+		return true
+	case "request", "result", "baseline", "peer":
 		s.l.errorf(at, "Value known too late", "%s is needed %s; %s.* is known %s.", w.what,
 			map[schema.Binding]string{schema.Load: "when the file is loaded", schema.Cell: "before a cell runs"}[min(w.binding, schema.Cell)], root,
-			map[string]string{"request": "in a metric or slo, after each request", "result": "in a threshold, after the run"}[root]+map[bool]string{true: "in a later version"}[root != "request" && root != "result"])
+			map[string]string{"request": "in a metric or slo, after each request", "search": "in a later version"}[root]+map[bool]string{true: "in a threshold, after the run"}[root != "request" && root != "search"])
 		return false
 	default:
 		if len(t) == 1 {
@@ -198,7 +216,7 @@ func (s *scope) eval(expr hcl.Expression, w where) (cty.Value, bool) {
 	if !s.check(expr, w) {
 		return cty.DynamicVal, false
 	}
-	v, diags := expr.Value(s.context(w.matrix))
+	v, diags := expr.Value(s.context(w))
 	if diags.HasErrors() {
 		s.l.diags = append(s.l.diags, diags...)
 		return cty.DynamicVal, false

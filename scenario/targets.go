@@ -1,9 +1,11 @@
 package scenario
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -296,12 +298,16 @@ func (l *loader) datasets() {
 				paths = []string{v.String(a.Name)}
 			}
 			for _, p := range paths {
-				content, err := l.ReadFile(p)
-				if err != nil {
+				if err := l.copy(sum, p); err != nil {
 					l.errorf(b.Body.Attributes[a.Name].Expr.Range(), "File that can't be read", "%s.", err)
 					continue
 				}
-				sum.Write(content)
+				d.Digest = hex.EncodeToString(sum.Sum(nil))
+			}
+		}
+		if kind.Files != nil && len(l.diags) == before {
+			for _, p := range kind.Files(v, l.open) {
+				_ = l.copy(sum, p) // it is read, and missed, where the dataset is checked
 				d.Digest = hex.EncodeToString(sum.Sum(nil))
 			}
 		}
@@ -312,8 +318,28 @@ func (l *loader) datasets() {
 	}
 }
 
+// copy writes an input file to out, without holding it in memory where Open is there.
+func (l *loader) copy(out io.Writer, path string) error {
+	f, err := l.open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(out, f)
+	return err
+}
+
+// open opens an input file.
+func (l *loader) open(path string) (io.ReadCloser, error) {
+	if l.Open != nil {
+		return l.Open(path)
+	}
+	content, err := l.ReadFile(path)
+	return io.NopCloser(bytes.NewReader(content)), err
+}
+
 // defaultSinks are there where the scenario names none.
-var defaultSinks = []string{"console", "excel"}
+var defaultSinks = []string{"console", "excel", "html"}
 
 func (l *loader) sinks() {
 	t := blockType(topBlocks, "sink")

@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"sparkrun/runner/result"
+	"sparkrun/scenario/metric"
 	"sparkrun/scenario/plan"
 )
 
@@ -49,6 +52,7 @@ func (c *console) End(_ context.Context, r *result.Run) error {
 			differences(&b, g.benchmark, r.Entries)
 		}
 	}
+	searches(&b, r.Entries)
 	doubts(&b, r.Entries)
 	for _, t := range r.Thresholds {
 		state := "met"
@@ -72,10 +76,12 @@ func (c *console) End(_ context.Context, r *result.Run) error {
 	return err
 }
 
-// shown are the numbers of the grid.
+// shown are the numbers of the grid. Those of turns are left out where no cell has several.
 var shown = []struct{ path, title string }{
 	{"throughput.output_tokens_per_s", "output_tokens_per_s"},
 	{"metrics.ttft_ms.p50", "ttft_ms p50"},
+	{"turns.first.ttft_ms.p50", "first turns"},
+	{"turns.later.ttft_ms.p50", "later turns"},
 	{"metrics.tpot_ms.p50", "tpot_ms p50"},
 	{"requests.success_rate", "success_rate"},
 }
@@ -86,6 +92,9 @@ func (g *grid) print(b *strings.Builder, note string) {
 	w := tabwriter.NewWriter(&t, 0, 4, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "\t\t%s\t\n", strings.Join(g.columns, "\t"))
 	for _, s := range shown {
+		if strings.HasPrefix(s.path, "turns.") && !g.has(s.path) {
+			continue
+		}
 		title := s.title
 		for _, row := range g.rows {
 			fmt.Fprintf(w, "%s\t%s", title, row)
@@ -118,14 +127,20 @@ func block(b *strings.Builder, e *result.Entry, note string) {
 	w := tabwriter.NewWriter(&t, 0, 4, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "\t%s\t\n", strings.Join(stats, "\t"))
 	names := []string{"ttft_ms", "tpot_ms", "itl_ms", "latency_ms", "input_tokens", "output_tokens"}
-	for name := range e.Units {
-		names = append(names, name)
+	names = append(names, slices.Sorted(maps.Keys(e.Units))...)
+	for i := range names {
+		names[i] = "metrics." + names[i]
+	}
+	if e.Turns != nil {
+		for _, n := range metric.TurnFields {
+			names = append(names, "turns.first."+n, "turns.later."+n)
+		}
 	}
 	for _, n := range names {
-		fmt.Fprint(w, n)
+		fmt.Fprint(w, strings.NewReplacer("metrics.", "", "turns.", "", ".", " turns ").Replace(n))
 		for _, s := range stats {
 			text := "–"
-			if v := e.Value("metrics." + n + "." + s); v != nil {
+			if v := e.Value(n + "." + s); v != nil {
 				text = short(*v)
 			}
 			fmt.Fprintf(w, "\t%s", text)

@@ -9,12 +9,10 @@ import (
 	"sparkrun/runner/result"
 )
 
-// differences says which servers of a benchmark differ, and which are not known to.
-func differences(b *strings.Builder, benchmark string, entries []result.Entry) {
-	pairs := slices.DeleteFunc(result.CompareServers(entries), func(c result.Comparison) bool { return c.Benchmark != benchmark })
-	if len(pairs) == 0 {
-		return
-	}
+// pairsOf are the comparisons of a benchmark's servers in the order of its grid, and
+// whether any of them has repeats enough for a test.
+func pairsOf(benchmark string, entries []result.Entry) (pairs []result.Comparison, tested bool) {
+	pairs = slices.DeleteFunc(result.CompareServers(entries), func(c result.Comparison) bool { return c.Benchmark != benchmark })
 	slices.SortStableFunc(pairs, func(x, y result.Comparison) int {
 		switch a, b := cellOf(&x), cellOf(&y); {
 		case natural(a, b):
@@ -24,7 +22,15 @@ func differences(b *strings.Builder, benchmark string, entries []result.Entry) {
 		}
 		return 0
 	})
-	tested := slices.ContainsFunc(pairs, func(c result.Comparison) bool { return c.Note != result.NotTested })
+	return pairs, slices.ContainsFunc(pairs, func(c result.Comparison) bool { return c.Note != result.NotTested })
+}
+
+// differences says which servers of a benchmark differ, and which are not known to.
+func differences(b *strings.Builder, benchmark string, entries []result.Entry) {
+	pairs, tested := pairsOf(benchmark, entries)
+	if len(pairs) == 0 {
+		return
+	}
 	if !tested {
 		fmt.Fprintf(b, "\nDifferences between servers: %s (that takes 4 repeats: repeat = 4).\n", result.NotTested)
 		return

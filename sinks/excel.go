@@ -2,6 +2,7 @@ package sinks
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -18,6 +19,8 @@ import (
 // Sheets of the workbook beside one a benchmark.
 const (
 	sheetSummary = "Summary"
+	sheetCharts  = "Charts"
+	sheetParams  = "Parameters"
 	sheetRaw     = "Raw data"
 )
 
@@ -29,9 +32,9 @@ type excel struct {
 	axes   []string
 	file   *excelize.File
 	raw    *excelize.StreamWriter
-	rows   int // of raw data, header included
-	lost   int // requests beyond a sheet's rows
-	styles struct{ head, number, note int }
+	sheets int // of raw data
+	rows   int // of the last of them, header included
+	styles struct{ head, number, note, best, bad int }
 }
 
 func newExcel(s plan.Sink, dir string, _ Env) (Sink, error) {
@@ -55,7 +58,7 @@ func (x *excel) Begin(_ context.Context, r *result.Run) (err error) {
 	if err := x.file.SetSheetName("Sheet1", sheetSummary); err != nil {
 		return err
 	}
-	for _, name := range append(x.benchSheets(), sheetRaw) {
+	for _, name := range append(x.benchSheets(), sheetParams) {
 		if _, err := x.file.NewSheet(name); err != nil {
 			return fmt.Errorf("sheet %q: %w", name, err)
 		}
@@ -69,25 +72,79 @@ func (x *excel) Begin(_ context.Context, r *result.Run) (err error) {
 			return err
 		}
 	}
-	if x.raw, err = x.file.NewStreamWriter(sheetRaw); err != nil {
+	for into, style := range map[*int]*excelize.Style{
+		&x.styles.best: {Font: &excelize.Font{Bold: true, Color: "006100"}, Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"C6EFCE"}}},
+		&x.styles.bad:  {Font: &excelize.Font{Color: "9C0006"}, Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"FFC7CE"}}},
+	} {
+		if *into, err = x.file.NewConditionalStyle(style); err != nil {
+			return err
+		}
+	}
+	return x.nextRaw()
+}
+
+// nextRaw begins a sheet of raw data: a sheet has no more than 1 048 576 rows.
+func (x *excel) nextRaw() error {
+	if x.raw != nil {
+		if err := x.endRaw(); err != nil {
+			return err
+		}
+	}
+	x.sheets++
+	x.rows = 0
+	name := x.rawSheet()
+	if _, err := x.file.NewSheet(name); err != nil {
+		return fmt.Errorf("sheet %q: %w", name, err)
+	}
+	var err error
+	if x.raw, err = x.file.NewStreamWriter(name); err != nil {
 		return err
 	}
 	if err := x.raw.SetPanes(&excelize.Panes{Freeze: true, YSplit: 1, TopLeftCell: "A2", ActivePane: "bottomLeft"}); err != nil {
 		return err
 	}
 	var head []any
-	for _, n := range requestHeader(r.Plan) {
+	for _, n := range requestHeader(x.plan) {
 		head = append(head, excelize.Cell{StyleID: x.styles.head, Value: n})
 	}
 	return x.rawRow(head)
 }
 
+// rawSheet is the name of the last sheet of raw data.
+func (x *excel) rawSheet() string {
+	if x.sheets == 1 {
+		return sheetRaw
+	}
+	return fmt.Sprintf("%s %d", sheetRaw, x.sheets)
+}
+
+// endRaw finishes the last sheet of raw data; people can filter it.
+func (x *excel) endRaw() error {
+	if err := x.raw.Flush(); err != nil {
+		return err
+	}
+	return x.filter(x.rawSheet(), len(requestHeader(x.plan)), x.rows)
+}
+
+// filter gives the header of a table its filters.
+func (x *excel) filter(sheet string, columns, rows int) error {
+	last, err := excelize.CoordinatesToCellName(columns, max(2, rows))
+	if err != nil {
+		return err
+	}
+	return x.file.AutoFilter(sheet, "A1:"+last, nil)
+}
+
 func ptr[T any](v T) *T { return &v }
 
+// mostRawRows is how many rows a sheet of raw data may have, its header among them.
+var mostRawRows = excelize.TotalRows
+
 func (x *excel) rawRow(row []any) error {
-	if x.rows == excelize.TotalRows {
-		x.lost++
-		return nil
+	if x.rows == mostRawRows {
+		if err := x.nextRaw(); err != nil {
+			return err
+		}
 	}
 	x.rows++
 	at, err := excelize.CoordinatesToCellName(1, x.rows)
@@ -102,12 +159,18 @@ func (x *excel) benchSheets() []string {
 	var names []string
 	for i, b := range x.plan.Benchmarks {
 		name := b.Name
-		if len(name) > 31 || slices.Contains(names, name) || strings.EqualFold(name, sheetSummary) || strings.EqualFold(name, sheetRaw) {
+		if len(name) > 31 || slices.Contains(names, name) || x.reserved(name) {
 			name = fmt.Sprintf("%.26s %d", b.Name, i+1)
 		}
 		names = append(names, name)
 	}
 	return names
+}
+
+// reserved reports whether a sheet of another kind may have the name.
+func (x *excel) reserved(name string) bool {
+	return slices.ContainsFunc([]string{sheetSummary, sheetCharts, sheetParams}, func(s string) bool { return strings.EqualFold(name, s) }) ||
+		strings.HasPrefix(strings.ToLower(name), strings.ToLower(sheetRaw))
 }
 
 func (x *excel) Cell(_ context.Context, c *result.Cell) error {
@@ -121,11 +184,13 @@ func (x *excel) Cell(_ context.Context, c *result.Cell) error {
 
 func (x *excel) End(_ context.Context, r *result.Run) error {
 	defer x.file.Close()
-	if err := x.raw.Flush(); err != nil {
+	if err := x.endRaw(); err != nil {
 		return err
 	}
-	if err := x.summary(r); err != nil {
-		return err
+	for _, write := range []func(*result.Run) error{x.summary, x.charts, x.parameters} {
+		if err := write(r); err != nil {
+			return err
+		}
 	}
 	for i, name := range x.benchSheets() {
 		if err := x.bench(name, x.plan.Benchmarks[i].Name, r.Entries); err != nil {
@@ -159,111 +224,6 @@ func (s *sheet) add(style int, values ...any) {
 	s.err = err
 }
 
-// summaryNumbers are the rows of the summary's tables.
-var summaryNumbers = []string{
-	"throughput.output_tokens_per_s", "throughput.total_tokens_per_s", "throughput.requests_per_s",
-	"metrics.ttft_ms.p50", "metrics.ttft_ms.p99", "metrics.tpot_ms.p50", "metrics.tpot_ms.p99", "metrics.itl_ms.p99", "metrics.latency_ms.p50", "metrics.latency_ms.p99",
-	"requests.success_rate",
-}
-
-// summary is engines as columns: a table a number, medians over repeats.
-func (x *excel) summary(r *result.Run) error {
-	s := &sheet{file: x.file, name: sheetSummary}
-	s.add(x.styles.head, "sparkrun", r.Scenario, r.ID)
-	if r.Simulated {
-		s.add(x.styles.note, "Simulated: not a measurement of a real engine.")
-	}
-	if r.Interrupted {
-		s.add(x.styles.note, "Interrupted: cells are missing or partial.")
-	}
-	s.add(0, "version", r.Version)
-	s.add(0, "started", r.Started.Format(time.RFC3339))
-	s.add(0, "host", fmt.Sprintf("%s, %s/%s, %d cores, %s", r.Host, r.OS, r.Arch, r.Cores, r.CPU))
-	if x.lost > 0 {
-		s.add(x.styles.note, fmt.Sprintf("Raw data lacks %d requests: a sheet has no more rows. They are in rows/*.jsonl.", x.lost))
-	}
-	for _, g := range grids(r.Entries) {
-		s.add(0)
-		head := []any{"benchmark." + g.benchmark, ""}
-		for _, c := range g.columns {
-			head = append(head, c)
-		}
-		s.add(x.styles.head, head...)
-		for _, path := range slices.Concat(summaryNumbers, x.goodput()) {
-			name := strings.TrimPrefix(strings.TrimPrefix(path, "metrics."), "throughput.")
-			for _, row := range g.rows {
-				line := []any{name, row}
-				for _, c := range g.columns {
-					if v, ok := g.value(row, c, path); ok {
-						line = append(line, v.Median)
-					} else {
-						line = append(line, string(g.verdict(row, c)))
-					}
-				}
-				s.add(x.styles.number, line...)
-				if extents, several := g.extents(row, path); several {
-					s.add(x.styles.note, append([]any{name + " of the repeats", row}, extents...)...)
-				}
-			}
-		}
-		for _, row := range g.rows {
-			line := []any{"verdict", row}
-			for _, c := range g.columns {
-				line = append(line, string(g.verdict(row, c)))
-			}
-			s.add(0, line...)
-		}
-	}
-	x.comparisons(s, r.Entries)
-	if len(r.Thresholds) > 0 {
-		s.add(0)
-		s.add(x.styles.head, "threshold", "cell", "met", "message")
-		for _, t := range r.Thresholds {
-			s.add(0, t.Name, t.Address, t.Pass, t.Message)
-		}
-	}
-	if s.err == nil {
-		s.err = x.file.SetColWidth(sheetSummary, "A", "B", 30)
-	}
-	if s.err == nil {
-		s.err = x.file.SetColWidth(sheetSummary, "C", "Z", 16)
-	}
-	return s.err
-}
-
-// comparisons is a line for each pair of servers and number that was compared.
-func (x *excel) comparisons(s *sheet, entries []result.Entry) {
-	pairs := result.CompareServers(entries)
-	if len(pairs) == 0 {
-		return
-	}
-	s.add(0)
-	s.add(x.styles.head, "compared", "cell", "base", "other", "base median", "other median", "change", "p", "different", "note")
-	for _, c := range pairs {
-		for _, path := range append([]string{result.Deciding}, result.Compared...) {
-			d, ok := c.Numbers[path]
-			if !ok {
-				continue
-			}
-			line := []any{path, cellOf(&c), c.Base, c.Other, number(d.Base), number(d.Other), number(d.Change), number(d.P), nil, c.Note}
-			if d.Different != nil {
-				line[8] = *d.Different
-			}
-			s.add(0, line...)
-		}
-	}
-}
-
-func (x *excel) goodput() []string {
-	var out []string
-	for _, p := range paths(x.plan) {
-		if strings.HasPrefix(p, "goodput.") && !strings.HasPrefix(p, "goodput.all.") {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
 // bench is a line per cell and measured phase with every number.
 func (x *excel) bench(name, benchmark string, entries []result.Entry) error {
 	s := &sheet{file: x.file, name: name}
@@ -287,6 +247,57 @@ func (x *excel) bench(name, benchmark string, entries []result.Entry) error {
 	}
 	if s.err == nil {
 		s.err = x.file.SetColWidth(name, "A", "A", 48)
+	}
+	if s.err == nil {
+		s.err = x.filter(name, len(head), s.row)
+	}
+	return s.err
+}
+
+// parameters is how the run was made: variables, servers, datasets, phases and this machine.
+func (x *excel) parameters(r *result.Run) error {
+	s := &sheet{file: x.file, name: sheetParams}
+	s.add(x.styles.head, "run", r.ID)
+	s.add(0, "sparkrun", r.Version)
+	s.add(0, "started", r.Started.Format(time.RFC3339))
+	s.add(0, "ended", r.Ended.Format(time.RFC3339))
+	s.add(0, "load from", fmt.Sprintf("%s, %s/%s, %d cores, %s", r.Host, r.OS, r.Arch, r.Cores, r.CPU))
+	section := func(title string, rows [][2]string) {
+		if len(rows) == 0 {
+			return
+		}
+		s.add(0)
+		s.add(x.styles.head, title, "")
+		for _, row := range rows {
+			s.add(0, row[0], row[1])
+		}
+	}
+	var variables, servers, datasets, benchmarks [][2]string
+	for _, v := range r.Plan.Variables {
+		variables = append(variables, [2]string{"var." + v.Name, fmt.Sprintf("%s (%s)", v.Value, v.Source)})
+	}
+	for i := range r.Plan.Servers {
+		servers = append(servers, [2]string{r.Plan.Servers[i].Address, described(&r.Plan.Servers[i])})
+	}
+	for _, d := range r.Plan.Datasets {
+		b, err := json.Marshal(d.Values)
+		if err != nil {
+			return err
+		}
+		datasets = append(datasets, [2]string{d.Address, d.Type + " " + string(b)})
+	}
+	for _, b := range r.Plan.Benchmarks {
+		benchmarks = append(benchmarks, [2]string{"benchmark." + b.Name, fmt.Sprintf("order %s, seed %d", b.Order, b.Seed)})
+	}
+	section("variables", variables)
+	section("servers", servers)
+	section("datasets", datasets)
+	section("benchmarks", benchmarks)
+	if s.err == nil {
+		s.err = x.file.SetColWidth(sheetParams, "A", "A", 30)
+	}
+	if s.err == nil {
+		s.err = x.file.SetColWidth(sheetParams, "B", "B", 120)
 	}
 	return s.err
 }

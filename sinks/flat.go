@@ -59,6 +59,13 @@ func axes(p *plan.Plan) []string {
 	return names
 }
 
+// narrow reports whether a path is left out of rows: of turns they have the count, p50 and
+// p99 alone.
+func narrow(path string) bool {
+	last := path[strings.LastIndexByte(path, '.')+1:]
+	return strings.HasPrefix(path, "turns.") && last != "p50" && last != "p99" && strings.Count(path, ".") == 3
+}
+
 // paths are the numbers of an entry, those that people ask for first in front.
 func paths(p *plan.Plan) []string {
 	var metrics, slos []string
@@ -74,7 +81,10 @@ func paths(p *plan.Plan) []string {
 			}
 		}
 	}
-	all := metric.ResultPaths(metrics, slos)
+	all := slices.DeleteFunc(metric.ResultPaths(metrics, slos), narrow)
+	if slices.ContainsFunc(p.Cells, func(c plan.Cell) bool { return c.Search != nil }) {
+		all = append(all, metric.SearchValue)
+	}
 	rank := func(path string) int {
 		switch first, _, _ := strings.Cut(path, "."); first {
 		case "requests", "window":

@@ -100,6 +100,16 @@ func (g *grid) value(row, col, path string) (result.Spread, bool) {
 	return result.SpreadOf(g.places[[2]string{row, col}], path)
 }
 
+// has reports whether a place of the grid has a number.
+func (g *grid) has(path string) bool {
+	for _, entries := range g.places {
+		if _, ok := result.SpreadOf(entries, path); ok {
+			return true
+		}
+	}
+	return false
+}
+
 // verdict is the worst of the repeats of a place, "" where there is none.
 func (g *grid) verdict(row, col string) result.Verdict {
 	if at := g.places[[2]string{row, col}]; len(at) > 0 {

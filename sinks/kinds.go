@@ -46,7 +46,10 @@ var types = []Type{
 	{schema.Kind{Name: "console", Doc: "A grid on standard output.", Attrs: compatAttrs, Check: checkCompat}, newConsole},
 	{schema.Kind{Name: "excel", Doc: "A workbook: summary with engines as columns, a sheet a benchmark, raw data.", Attrs: append([]schema.Attr{pathAttr("report.xlsx")}, compatAttrs...), Check: checkCompat}, newExcel},
 	{schema.Kind{Name: "conversations", Doc: "The finished dialogues with the model's answers, as vLLM's multi-turn benchmark writes them; a file a cell.", Content: true, Attrs: []schema.Attr{pathAttr("conversations.json")}}, newConversations},
+	{schema.Kind{Name: "html", Doc: "A report in one file that needs no network: comparison, charts, tables, the scenario, marks explained.", Attrs: []schema.Attr{pathAttr("report.html")}}, newHTML},
 	{schema.Kind{Name: "json", Doc: "All cells as one JSON object, as summary.json.", Attrs: []schema.Attr{pathAttr("results.json")}}, newJSON},
+	{schema.Kind{Name: "junit", Doc: "JUnit's XML for CI: a test case a cell and a threshold.", Attrs: []schema.Attr{pathAttr("junit.xml")}}, newJUnit},
+	{schema.Kind{Name: "markdown", Doc: "A GitHub-flavoured page of what the console shows.", Attrs: []schema.Attr{pathAttr("report.md")}}, newMarkdown},
 	{schema.Kind{Name: "jsonl", Doc: "JSON lines, written as cells end.", Attrs: []schema.Attr{pathAttr("results.jsonl"), rowsAttr}}, newJSONL},
 	{schema.Kind{Name: "csv", Doc: "Comma-separated values.", Attrs: []schema.Attr{pathAttr("results.csv"), rowsAttr}}, newCSV},
 }

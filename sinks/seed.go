@@ -134,7 +134,7 @@ func cmpFloat(a, b float64) int {
 func firstTurns(c *result.Cell) float64 {
 	var ns int64
 	for i, p := range c.Outcome.Phases {
-		if c.Plan.Phases[i].FirstTurnOnly && !c.Plan.Phases[i].Measure {
+		if ph := &c.Plan.Phases[i%len(c.Plan.Phases)]; ph.FirstTurnOnly && !ph.Measure {
 			ns += p.End - p.Start
 		}
 	}

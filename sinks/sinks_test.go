@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"encoding/xml"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -200,6 +202,48 @@ func TestConsole(t *testing.T) {
 	golden(t, "console.golden", out)
 }
 
+// TestForCI: what CI systems read, with texts that would break it.
+func TestForCI(t *testing.T) {
+	for kind, file := range map[string]string{"junit": "junit.xml", "markdown": "report.md"} {
+		dir, _ := play(t, kind, nil)
+		b, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, kind+".golden", string(b))
+	}
+	run := repeated()
+	run.Entries[0].Verdict, run.Entries[0].Cause = result.Invalid, "a <b> & \x00 ]]> | `c` *d*\nsecond line"
+	run.Entries[1].Verdict = result.Skipped
+	dir := t.TempDir()
+	for _, s := range []Sink{&junit{filepath.Join(dir, "j.xml")}, &markdown{filepath.Join(dir, "m.md")}} {
+		if err := s.End(context.Background(), run); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "j.xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc junitSuites
+	if err := xml.Unmarshal(b, &doc); err != nil {
+		t.Fatal(err)
+	}
+	first := doc.Suites[0].Cases[0]
+	if doc.Tests != 18 || doc.Failures != 1 || doc.Skipped != 1 || first.Failure == nil || first.Failure.Message != "a <b> & \ufffd ]]> | `c` *d*" || !strings.Contains(first.Failure.Text, "second line") {
+		t.Errorf("%+v, %+v", doc, first.Failure)
+	}
+	b, err = os.ReadFile(filepath.Join(dir, "m.md"))
+	if err != nil || !strings.Contains(string(b), "a &lt;b&gt; & \x00 ]]&gt; \\| \\`c\\` \\*d\\*\n") {
+		t.Errorf("%v\n%s", err, b)
+	}
+	for _, line := range strings.Split(string(b), "\n") {
+		if strings.HasPrefix(line, "|") && strings.Count(strings.ReplaceAll(line, "\\|", ""), "|") != 5 {
+			t.Errorf("a line of a table of four columns: %s", line)
+		}
+	}
+}
+
 // TestExcel opens the workbook with the library's reader.
 func TestExcel(t *testing.T) {
 	dir, _ := play(t, "excel", nil)
@@ -208,7 +252,7 @@ func TestExcel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if got := strings.Join(f.GetSheetList(), ","); got != "Summary,chat,Raw data" {
+	if got := strings.Join(f.GetSheetList(), ","); got != "Summary,Charts,chat,Parameters,Raw data" {
 		t.Errorf("sheets %s", got)
 	}
 	summary, err := f.GetRows("Summary")
@@ -226,6 +270,9 @@ func TestExcel(t *testing.T) {
 	}
 	if v := found["ttft_ms.p50 users=4"]; len(v) != 2 || v[0] != "41.00" || v[1] != "failed" {
 		t.Errorf("ttft_ms.p50 under 4 users: %v", v)
+	}
+	if m := found["suspect benchmark.chat[server=vllm,users=4]#1"]; strings.Join(m, ",") != "steady,not_steady,the output-token rate rose" {
+		t.Errorf("marks with their sentence: %v", m)
 	}
 	raw, err := f.GetRows("Raw data")
 	if err != nil || len(raw) != 151 {
@@ -277,7 +324,7 @@ func TestLines(t *testing.T) {
 
 func TestFolderThatCantBeWritten(t *testing.T) {
 	run, _ := sample()
-	for _, kind := range []string{"excel", "json", "jsonl", "csv"} {
+	for _, kind := range []string{"excel", "json", "jsonl", "csv", "junit", "markdown"} {
 		s, err := New(plan.Sink{Type: kind, Values: schema.Values{"path": schema.Plain("/dev/null/x/file")}}, t.TempDir(), Env{})
 		if err == nil {
 			err = s.Begin(context.Background(), run)
@@ -293,5 +340,52 @@ func TestNaturalOrder(t *testing.T) {
 		if !natural(c[0], c[1]) || natural(c[1], c[0]) {
 			t.Errorf("%q must come before %q", c[0], c[1])
 		}
+	}
+}
+
+// TestExcelCharts: an engine is a line of the charts, its points along the load, and what
+// they draw stands beside them.
+func TestExcelCharts(t *testing.T) {
+	dir, _ := play(t, "excel", nil)
+	f, err := excelize.OpenFile(filepath.Join(dir, "report.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := f.GetRows("Charts", excelize.Options{RawCellValue: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range rows[:5] {
+		got = append(got, strings.Join(r[dataColumn-1:dataColumn+3], " "))
+	}
+	// The run has 16 before 4; the last cell has failed and has no numbers.
+	want := []string{"benchmark.chat users output tokens/s TTFT p50 (ms)", "vllm 4 436 41", "vllm 16 436 40", "sglang 4", "sglang 16 436 42"}
+	for i := range want {
+		if !strings.HasPrefix(got[i], want[i]) {
+			t.Errorf("row %d of the charts' numbers is %q, want %q", i, got[i], want[i])
+		}
+	}
+	b, err := exec.Command("unzip", "-l", filepath.Join(dir, "report.xlsx")).Output()
+	if n := strings.Count(string(b), "xl/charts/chart"); err == nil && n != len(excelCharts) {
+		t.Errorf("%d charts, want %d", n, len(excelCharts))
+	}
+}
+
+// TestExcelFillsSheets: what does not fit on a sheet of raw data goes on the next.
+func TestExcelFillsSheets(t *testing.T) {
+	defer func(n int) { mostRawRows = n }(mostRawRows)
+	mostRawRows = 100
+	dir, _ := play(t, "excel", nil) // 150 requests
+	f, err := excelize.OpenFile(filepath.Join(dir, "report.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	first, _ := f.GetRows("Raw data")
+	second, err := f.GetRows("Raw data 2")
+	if err != nil || len(first) != 100 || len(second) != 52 || first[0][0] != second[0][0] {
+		t.Errorf("%d and %d rows, %v", len(first), len(second), err)
 	}
 }

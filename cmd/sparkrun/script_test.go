@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +14,9 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"sparkrun/cmd/docs"
 )
 
 func TestMain(m *testing.M) {
@@ -31,11 +35,12 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"waitfor": waitFor,
-			"setfrom": setFrom,
-			"exits":   exits,
-			"closed":  closed,
-			"ended":   ended,
+			"waitfor":  waitFor,
+			"setfrom":  setFrom,
+			"exits":    exits,
+			"closed":   closed,
+			"conforms": conforms,
+			"ended":    ended,
 		},
 	})
 }
@@ -69,6 +74,33 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if fmt.Sprint(code) != args[0] {
 		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// conforms SCHEMA FILE checks a JSON file, or each line of a .jsonl, by a schema of cmd/docs.
+func conforms(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: conforms SCHEMA FILE")
+	}
+	file := args[0] + ".schema.json"
+	b, err := docs.Schemas.ReadFile(file)
+	ts.Check(err)
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+	ts.Check(err)
+	c := jsonschema.NewCompiler()
+	ts.Check(c.AddResource(file, doc))
+	schema, err := c.Compile(file)
+	ts.Check(err)
+	texts := []string{ts.ReadFile(args[1])}
+	if strings.HasSuffix(args[1], ".jsonl") {
+		texts = strings.Split(strings.TrimSpace(texts[0]), "\n")
+	}
+	for i, text := range texts {
+		v, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+		ts.Check(err)
+		if err := schema.Validate(v); err != nil {
+			ts.Fatalf("%s, object %d: %v", args[1], i+1, err)
+		}
 	}
 }
 

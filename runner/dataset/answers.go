@@ -48,7 +48,7 @@ func (s *fileSet) answers(p play) (*answerLengths, error) {
 	return l, nil
 }
 
-// job is an answer to be counted.
+// answerJob is an answer to be counted.
 type answerJob struct {
 	text string
 	into *int64
@@ -68,13 +68,7 @@ func (l *answerLengths) count(p play, head []*script, more bool) {
 	if len(jobs) == 0 && !more {
 		return
 	}
-	ask := func(ctx context.Context, text string) (int, error) {
-		pieces, err := p.server.Pieces(ctx, text)
-		return len(pieces), err
-	}
-	if c, ok := p.server.(counter); ok {
-		ask = c.Count
-	}
+	ask := counts(p.server)
 	ctx, cancel := context.WithTimeout(p.ctx, countTime)
 	defer cancel()
 	var next, failed atomic.Int64
@@ -122,6 +116,9 @@ func (l *answerLengths) count(p play, head []*script, more bool) {
 // fill is conversation i with the lengths of its answers. It leaves s as it is: other
 // cells have it too.
 func (l *answerLengths) fill(s *script, i int64) *script {
+	if l == nil {
+		return s
+	}
 	out := *s
 	out.turns = make([]turn, len(s.turns))
 	for k, t := range s.turns {

@@ -14,7 +14,27 @@ func init() {
 	register(kind{Kind: schema.Kind{
 		Name: "conversations", Attrs: fileAttrs("The file;"),
 		Doc: "The input of vLLM's multi-turn benchmark: a JSON list of conversations ({id, messages: [{role, content}]}, user and assistant taking turns), or its generator's file, which says what to make.",
-	}, read: readConversations})
+		Files: func(v schema.Values, open func(string) (io.ReadCloser, error)) []string {
+			g, err := generatorAt(v.String("path"), open)
+			if err != nil || g == nil {
+				return nil
+			}
+			return g.textFiles(v.String("path"))
+		},
+	}, read: readConversations, writesList: true, write: func(c *Conversation) (any, error) {
+		if c.System != "" {
+			return nil, errors.New("it has a system message, which this format has no place for: use sharegpt or jsonl")
+		}
+		for i, t := range c.Turns {
+			if t.Answer == "" {
+				return nil, fmt.Errorf("turn %d has no answer, whose length this format takes for the length of the server's: use jsonl", i)
+			}
+		}
+		return struct {
+			ID       string    `json:"id"`
+			Messages []message `json:"messages"`
+		}{c.ID, c.messages()}, nil
+	}})
 }
 
 // maxGenerator is the largest generator file in bytes.
@@ -23,34 +43,48 @@ const maxGenerator = 1 << 20
 // readConversations reads a list, or a generator's file, which is one object.
 func readConversations(v schema.Values, open Opener) (set, error) {
 	path := v.String("path")
-	in, closeFile, err := unpack(path, open)
+	g, err := generatorAt(path, open)
 	if err != nil {
 		return nil, err
 	}
-	begin, err := in.Peek(512)
-	isObject := bytes.HasPrefix(bytes.TrimLeft(begin, "\ufeff \t\r\n"), []byte("{"))
-	if !isObject {
-		closeFile()
-		if len(begin) == 0 && err != nil && err != io.EOF {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
+	if g == nil {
 		return readFile(v, open, format{list, seedConversation}, true)
-	}
-	defer closeFile()
-	b, err := io.ReadAll(io.LimitReader(in, maxGenerator))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	for _, name := range []string{"limit", "sample"} {
 		if v.Has(name) {
 			return nil, fmt.Errorf("%s is a generator's file, and %s is for a list: set num_conversations in the file", path, name)
 		}
 	}
-	r, err := readGenerator(bytes.TrimPrefix(b, []byte("\ufeff")), path, open)
+	r, err := g.recipe(path, open)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, nil
+}
+
+// generatorAt reads a generator's file; nil where the file is none.
+func generatorAt(path string, open Opener) (*generatorFile, error) {
+	in, closeFile, err := unpack(path, open)
+	if err != nil {
+		return nil, err
+	}
+	defer closeFile()
+	begin, err := in.Peek(512)
+	if len(begin) == 0 && err != nil && err != io.EOF {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if !bytes.HasPrefix(bytes.TrimLeft(begin, "\ufeff \t\r\n"), []byte("{")) {
+		return nil, nil
+	}
+	b, err := io.ReadAll(io.LimitReader(in, maxGenerator))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	g, err := readGenerator(bytes.TrimPrefix(b, []byte("\ufeff")))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return g, nil
 }
 
 // seedMessage has the keys role and content and no other.

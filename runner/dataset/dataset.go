@@ -2,6 +2,9 @@ package dataset
 
 import (
 	"context"
+	"fmt"
+	"hash/fnv"
+	"time"
 
 	"sparkrun/runner/load"
 	"sparkrun/scenario/plan"
@@ -11,6 +14,7 @@ import (
 type Options struct {
 	Cell   *plan.Cell
 	Model  string
+	Run    string                               // the run's id
 	Forced func(least, most int) map[string]any // the framework's fields for an exact length; may be nil
 	// Tokenizer asks the server about tokens; nil counts words instead.
 	Tokenizer Tokenizer
@@ -68,14 +72,61 @@ func Read(d plan.Dataset, open Opener) (*Set, error) {
 	return &Set{d, s}, nil
 }
 
-// Open makes the source of a cell's requests.
-func (s *Set) Open(ctx context.Context, o Options) (load.Source, error) {
-	play, err := s.play(play{ctx: ctx, seed: s.seed(o.Cell.Seed), salt: o.Cell.Seed, model: o.Model, server: o.Tokenizer})
+// Source makes a cell's requests. Notes are what should be said of them, in sentences.
+type Source interface {
+	load.Source
+	Notes() []string
+}
+
+// Open makes the source of a cell's requests: a load.Timed where the dataset is a trace.
+func (s *Set) Open(ctx context.Context, o Options) (Source, error) {
+	all, err := s.play(play{ctx: ctx, seed: s.seed(o.Cell.Seed), salt: o.salt(), model: o.Model, server: o.Tokenizer})
 	if err != nil {
 		return nil, err
 	}
-	return &source{scripts: play, bodies: newBodies(o)}, nil
+	out := &played{source: source{scripts: all, bodies: newBodies(o)}, notes: append(s.Notes(), notesOf(all)...)}
+	if t, ok := s.set.(*trace); ok {
+		return &timed{out, t, s.dataset.Values.String("when_exhausted") == "repeat"}, nil
+	}
+	return out, nil
 }
+
+// salt makes the texts of a cell those of its run alone: a server that has seen the same
+// scenario before would else answer from its prefix cache. What is drawn stays the same.
+func (o *Options) salt() uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s", o.Cell.Seed, o.Run)
+	return h.Sum64()
+}
+
+// Notes are what should be said of the dataset, in sentences: what was left out of it.
+func (s *Set) Notes() []string { return notesOf(s.set) }
+
+// noter is a set, or its scripts, of which something is to be said; "" is nothing.
+type noter interface{ note() string }
+
+func notesOf(v any) []string {
+	if n, ok := v.(noter); ok && n.note() != "" {
+		return []string{n.note()}
+	}
+	return nil
+}
+
+type played struct {
+	source
+	notes []string
+}
+
+func (p *played) Notes() []string { return p.notes }
+
+// timed is the source of a trace.
+type timed struct {
+	*played
+	trace *trace
+	again bool
+}
+
+func (t *timed) Arrival(i int64) (time.Duration, bool) { return t.trace.arrival(i, t.again) }
 
 // Size is how much there is for a cell of the seed.
 func (s *Set) Size(cellSeed uint64) Size { return s.set.size(s.seed(cellSeed)) }
@@ -93,33 +144,34 @@ func (s *Set) play(p play) (scripts, error) {
 	if err != nil {
 		return nil, err
 	}
-	count := s.set.size(p.seed).Conversations
-	switch when := s.dataset.Values.String("when_exhausted"); {
-	case when == "repeat" && count > 0:
-		return repeating{all, count}, nil
-	case when == "stop" && count > 0:
-		return ending{all, count}, nil
+	if n := s.set.size(p.seed).Conversations; n > 0 {
+		switch s.dataset.Values.String("when_exhausted") {
+		case "repeat":
+			return &counted{all, n, true}, nil
+		case "stop":
+			return &counted{all, n, false}, nil
+		}
 	}
 	return all, nil
 }
 
-// repeating begins again after the last conversation.
-type repeating struct {
+// counted has count conversations, and begins again after them or ends.
+type counted struct {
 	scripts
 	count int64
+	again bool
 }
 
-func (r repeating) script(i int64) (*script, error) { return r.scripts.script(i % r.count) }
-
-// ending has no more than count conversations.
-type ending struct {
-	scripts
-	count int64
-}
-
-func (e ending) script(i int64) (*script, error) {
-	if i >= e.count {
+func (c *counted) script(i int64) (*script, error) {
+	if i >= c.count && !c.again {
 		return nil, load.ErrExhausted
 	}
-	return e.scripts.script(i)
+	return c.scripts.script(i % c.count)
+}
+
+func (c *counted) note() string {
+	for _, n := range notesOf(c.scripts) {
+		return n
+	}
+	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -99,6 +100,10 @@ func TestSyntheticLengths(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		notes := s.(Source).Notes()
+		if want := map[string]int{"counted": 1}[name]; len(notes) != want || want == 1 && !strings.Contains(notes[0], "words, of 3.00 tokens each on average, and their lengths are not exact") {
+			t.Errorf("%s: notes %q", name, notes)
+		}
 		_, r, b := first(t, s, 0)
 		want := map[string]int{"own tokens": 300, "counted": 100}[name]
 		if n := len(splitWords(b.Messages[0].Content)); n != want {
@@ -139,10 +144,29 @@ func TestCellsSendOtherWords(t *testing.T) {
 }
 
 func TestShapes(t *testing.T) {
-	for shape, ok := range map[string]bool{"D(1,2)": true, "N(480,240)/(300,150)": true, "U(50,250)/(50,450)": true, "D(1,2)/(3,4)": false, "N(1,2)": false, "U(5,5)/(1,2)": false, "X(1,2)": false, "": false} {
+	for shape, ok := range map[string]bool{"D(1,2)": true, "N(480,240)/(300,150)": true, "U(50,250)/(50,450)": true, "D(1,2)/(3,4)": false, "N(1,2)": false, "U(5,5)/(1,2)": false, "U(100,200)": true, "U(1,9)": false, "X(1,2)": false, "": false} {
 		v := schema.Values{"shape": schema.Plain(shape)}
 		if got := checkSynthetic(v) == nil; got != ok {
 			t.Errorf("shape %q is taken: %v", shape, got)
+		}
+	}
+	// Bounds as genai-bench has them: the upper end of U is not drawn, answers have 2 or more.
+	for shape, want := range map[string][4]int64{"D(7,3)": {7, 7, 3, 3}, "U(3,6)/(4,6)": {3, 5, 4, 5}, "U(3,4)": {1, 2, 2, 3}, "N(2,9)/(2,9)": {1, 0, 2, 0}} {
+		s, err := read(plan.Dataset{Type: "synthetic", Values: schema.Values{"shape": schema.Plain(shape)}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := [4]int64{1 << 40, 0, 1 << 40, 0}
+		one := &oneTurn{recipe: s.set.(*recipe)}
+		for i := range uint64(500) {
+			in, out := one.lengths(rand.New(rand.NewPCG(1, i)))
+			got = [4]int64{min(got[0], in), max(got[1], in), min(got[2], out), max(got[3], out)}
+		}
+		if want[1] == 0 { // no upper end
+			got[1], got[3] = 0, 0
+		}
+		if got != want {
+			t.Errorf("%s: in from %d to %d, out from %d to %d, want %v", shape, got[0], got[1], got[2], got[3], want)
 		}
 	}
 }
@@ -205,6 +229,39 @@ func TestLengths(t *testing.T) {
 		b := newBodies(Options{Cell: &plan.Cell{Request: plan.Request{Output: c.output, MinTokens: c.min, MaxTokens: c.max}}})
 		if least, most := b.lengths(&c.turn); least != c.least || most != c.most {
 			t.Errorf("%+v: asks for %d to %d", c, least, most)
+		}
+	}
+}
+
+// TestRunsSendTheirOwnTexts: the same scenario again sends prompts of the same lengths
+// that a server's prefix cache does not know, from their first words on.
+func TestRunsSendTheirOwnTexts(t *testing.T) {
+	for _, values := range []schema.Values{
+		{"shape": schema.Plain("U(40,90)/(5,9)")},
+		{"turns": dist.Const(2), "input_tokens": dist.Const(40), "output_tokens": dist.Const(5), "shared_prefix_tokens": dist.Const(60)},
+	} {
+		prompts := map[string]string{}
+		for _, run := range []string{"monday", "tuesday", "monday"} {
+			source, err := start(t, plan.Dataset{Type: "synthetic", Values: values}, Options{Run: run, Tokenizer: words{}}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := source.Open(3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r record.Request
+			if _, err := c.Next(nil, &r); err != nil {
+				t.Fatal(err)
+			}
+			if before, ok := prompts[run]; ok && before != r.Prompt {
+				t.Error("the same run sends another text")
+			}
+			prompts[run] = r.Prompt
+		}
+		a, b := splitWords(prompts["monday"]), splitWords(prompts["tuesday"])
+		if len(a) != len(b) || a[0]+a[1] == b[0]+b[1] {
+			t.Errorf("%d and %d words, which begin %q and %q", len(a), len(b), a[:2], b[:2])
 		}
 	}
 }

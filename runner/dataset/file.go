@@ -14,8 +14,8 @@ import (
 )
 
 // headBytes is how much text of a file is kept in memory. Cells read what follows again
-// from the file, a conversation at a time.
-const headBytes = 16 << 20
+// from the file, a conversation at a time. A variable for tests.
+var headBytes int64 = 16 << 20
 
 // fileAttrs are the attributes of files of conversations.
 func fileAttrs(doc string) []schema.Attr {
@@ -134,20 +134,31 @@ func (s *fileSet) note() string {
 }
 
 func (s *fileSet) play(p play) (scripts, error) {
-	lengths, err := s.answers(p)
-	if err != nil {
-		return nil, err
+	f := &fileScripts{fileSet: s, ctx: p.ctx}
+	if p.asIs {
+		return f, nil
 	}
-	return &fileScripts{fileSet: s, ctx: p.ctx, answers: lengths}, nil
+	var err error
+	f.answers, err = s.answers(p)
+	return f, err
 }
 
 // fileScripts are a file's conversations in its order.
 type fileScripts struct {
 	*fileSet
 	ctx     context.Context
-	answers *answerLengths
+	answers *answerLengths // nil: not wanted
 	rest    *reader
-	at      int64 // the next of rest
+	stop    func() bool // nobody closes rest at the cell's end
+	at      int64       // the next of rest
+}
+
+// note says how lengths were counted.
+func (f *fileScripts) note() string {
+	if f.answers == nil {
+		return ""
+	}
+	return f.answers.note
 }
 
 func (f *fileScripts) script(i int64) (*script, error) {
@@ -178,7 +189,7 @@ func (f *fileScripts) script(i int64) (*script, error) {
 
 // again opens the file from its beginning. It is closed when the cell ends.
 func (f *fileScripts) again() error {
-	if f.rest != nil {
+	if f.rest != nil && f.stop() {
 		f.rest.close()
 	}
 	rest, err := newReader(f.path, f.open, f.format, f.skip)
@@ -186,6 +197,6 @@ func (f *fileScripts) again() error {
 		return err
 	}
 	f.rest, f.at = rest, 0
-	context.AfterFunc(f.ctx, func() { rest.close() })
+	f.stop = context.AfterFunc(f.ctx, func() { rest.close() })
 	return nil
 }

@@ -3,15 +3,19 @@ package dataset
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
 
 	"sparkrun/runner/load"
+	"sparkrun/scenario/dist"
 	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
 )
@@ -39,24 +43,25 @@ const twoTurns = `[{"id": "c1", "messages": [
 // TestFiles: what each format takes, as "user>answer=asked|…" per conversation.
 func TestFiles(t *testing.T) {
 	for name, c := range map[string]struct{ kind, file, want string }{
-		"conversations":   {"conversations", twoTurns, "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
-		"packed":          {"conversations", gz(twoTurns), "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
-		"zstd":            {"conversations", zst(twoTurns), "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
-		"byte order mark": {"conversations", "\ufeff" + twoTurns, "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
-		"prompts":         {"jsonl", `{"prompt":"a","output_tokens":4}` + "\r\n\r\n" + `"b c"` + "\n" + `{"text_input":"d","id":7}`, "0: a>=4; 2: b c>=0; 7: d>=0"},
-		"messages":        {"jsonl", `{"messages":[{"role":"developer","content":"S"},{"role":"user","content":[{"type":"text","text":"b"},{"type":"text","text":"c"}]},{"role":"assistant","content":"x y"},{"role":"user","content":"d"}],"output_tokens":9}`, "0: S/bc>x y=2|d>=9"},
-		"sharegpt":        {"sharegpt", `[{"id":"q_0","conversations":[{"from":"system","value":"S"},{"from":"human","value":"a"},{"from":"gpt","value":"b c d"}]}, {"conversations":[{"from":"user","value":"e"}]}]`, "q_0: S/a>b c d=3; 0: e>=0"},
-		"sharegpt lines":  {"sharegpt", `{"id":1,"conversations":[{"from":"human","value":"a"},{"from":"chatgpt","value":"b"}]}` + "\n", "1: a>b=1"},
-		"lines":           {"lines", "one\r\n\n two ", "0: one>=0; 2:  two >=0"},
+		"conversations":    {"conversations", twoTurns, "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
+		"packed":           {"conversations", gz(twoTurns), "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
+		"zstd":             {"conversations", zst(twoTurns), "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
+		"byte order mark":  {"conversations", "\ufeff" + twoTurns, "c1: Name three rivers.>Rhine, Rhone, Ebro.=3|Which is longest?>The Rhine.=2"},
+		"prompts":          {"jsonl", `{"prompt":"a","output_tokens":4}` + "\r\n\r\n" + `"b c"` + "\n" + `{"text_input":"d","id":7}`, "0: a>=4; 2: b c>=0; 7: d>=0"},
+		"messages":         {"jsonl", `{"messages":[{"role":"developer","content":"S"},{"role":"user","content":[{"type":"text","text":"b"},{"type":"text","text":"c"}]},{"role":"assistant","content":"x y"},{"role":"user","content":"d"}],"output_tokens":9}`, "0: S/bc>x y=2|d>=9"},
+		"list of messages": {"jsonl", `[{"messages":[{"role":"system","content":"S"},{"role":"user","content":"b"}]}, {"prompt":"c"}]`, "0: S/b>=0; 0: c>=0"},
+		"sharegpt":         {"sharegpt", `[{"id":"q_0","conversations":[{"from":"system","value":"S"},{"from":"human","value":"a"},{"from":"gpt","value":"b c d"}]}, {"conversations":[{"from":"user","value":"e"}]}]`, "q_0: S/a>b c d=3; 0: e>=0"},
+		"sharegpt lines":   {"sharegpt", `{"id":1,"conversations":[{"from":"human","value":"a"},{"from":"chatgpt","value":"b"}]}` + "\n", "1: a>b=1"},
+		"lines":            {"lines", "one\r\n\n two ", "0: one>=0; 2:  two >=0"},
 	} {
-		if got := played(t, c.kind, c.file, nil); got != c.want {
+		if got := playAll(t, c.kind, c.file, nil); got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got, c.want)
 		}
 	}
 }
 
-// played plays a file whose words are tokens and prints its conversations.
-func played(t *testing.T, kind, file string, v schema.Values) string {
+// playAll plays a file whose words are tokens and prints its conversations.
+func playAll(t *testing.T, kind, file string, v schema.Values) string {
 	t.Helper()
 	values := schema.Values{"path": "f"}
 	for k, x := range v {
@@ -108,7 +113,7 @@ func TestBrokenFiles(t *testing.T) {
 		"unknown role":              {"jsonl", `{"messages":[{"role":"robot","content":"a"}]}`, `f: line 1: message 1 has the role "robot": system, user or assistant is expected`},
 		"system in the middle":      {"jsonl", `{"messages":[{"role":"user","content":"a"},{"role":"system","content":"a"}]}`, "f: line 1: message 2 is a system's: it must come before the user's first"},
 		"two of the user":           {"jsonl", `{"messages":[{"role":"user","content":"a"},{"role":"user","content":"a"}]}`, "f: line 1: message 2 is the user's, as the one before it"},
-		"no conversation":           {"jsonl", "\n", "f: the file has no conversation"},
+		"no conversation":           {"jsonl", "\n", "f: the file is empty"},
 		"empty list":                {"conversations", "[]", "f: the file has no conversation"},
 		"empty file":                {"conversations", "", "f: the file is empty"},
 		"not UTF-8":                 {"jsonl", `{"prompt":"a"}` + "\n{\"prompt\":\"caf\xe9\"}", "f: line 2 is not UTF-8 (byte 0xe9): convert the file"},
@@ -140,14 +145,14 @@ func TestBrokenFiles(t *testing.T) {
 		"empty in sharegpt":         {"sharegpt", "[\n\n{\"conversations\":[]}]", "f: conversation 0 (line 3): it is empty: a conversation has at least one message of the user; set skip_invalid = true to leave out such conversations"},
 		"gpt first":                 {"sharegpt", `{"conversations":[{"from":"gpt","value":"a"}]}`, "f: line 1: message 1 is the assistant's, and no user's is before it: a conversation begins with the user"},
 	} {
-		if got := played(t, c.kind, c.file, nil); !strings.Contains(got, c.err) {
+		if got := playAll(t, c.kind, c.file, nil); !strings.Contains(got, c.err) || !strings.HasPrefix(got, "f: ") || strings.HasPrefix(got, "f: f: ") {
 			t.Errorf("%s: %s\nwant an error with\n%s", name, got, c.err)
 		}
 	}
-	if got := played(t, "sharegpt", `[{"conversations":[]},{"id":"b","conversations":[{"from":"gpt","value":"a"}]}, {"id":"c","conversations":[{"from":"human","value":"a"}]}]`, schema.Values{"skip_invalid": true}); got != "c: a>=0" {
+	if got := playAll(t, "sharegpt", `[{"conversations":[]},{"id":"b","conversations":[{"from":"gpt","value":"a"}]}, {"id":"c","conversations":[{"from":"human","value":"a"}]}]`, schema.Values{"skip_invalid": true}); got != "c: a>=0" {
 		t.Errorf("skip_invalid: %s", got)
 	}
-	if got := played(t, "sharegpt", `[{"conversations":[]}]`, schema.Values{"skip_invalid": true}); !strings.Contains(got, "all of its 1 conversations are invalid") {
+	if got := playAll(t, "sharegpt", `[{"conversations":[]}]`, schema.Values{"skip_invalid": true}); !strings.Contains(got, "all of its 1 conversations are invalid") {
 		t.Errorf("skip_invalid with none left: %s", got)
 	}
 	if _, err := read(plan.Dataset{Type: "jsonl", Values: schema.Values{"path": "g"}}, nil); err == nil || !strings.Contains(err.Error(), "no file g") {
@@ -157,13 +162,13 @@ func TestBrokenFiles(t *testing.T) {
 
 func TestBrokenGeneratorFiles(t *testing.T) {
 	const good = `{"filetype":"generate_conversations","num_conversations":3,"prompt_input":{"num_turns":{"distribution":"constant","value":6},"num_tokens":{"distribution":"uniform","min":5,"max":9}},"prompt_output":{"num_tokens":{"distribution":"constant","value":4}}}`
-	if got := played(t, "conversations", good, nil); strings.Count(got, "CONV_ID_") != 3 {
+	if got := playAll(t, "conversations", good, nil); strings.Count(got, "CONV_ID_") != 3 {
 		t.Fatal(got)
 	}
 	for _, c := range []struct{ from, to, err string }{
 		{"generate_conversations", "x", `filetype is "x": the file must be a list of conversations`},
 		{`"num_conversations":3`, `"num_conversations":0`, "num_conversations must be 1 or more"},
-		{`"num_conversations":3`, `"num_conversations":99999999`, "99999999 conversations: 10000000 are the most"},
+		{`"num_conversations":3`, `"num_conversations":99999999`, "99999999 conversations: 1000000 are the most"},
 		{`"num_conversations":3`, `"num_conversations":"3"`, "line 1: num_conversations must be a number, there is a string"},
 		{`"num_conversations":3`, `"num_conversations":3,"text_files":["no.txt"]`, "no file no.txt"},
 		{`"num_conversations":3`, `"num_conversations":3,"text_files":[]`, "text_files is empty"},
@@ -183,15 +188,41 @@ func TestBrokenGeneratorFiles(t *testing.T) {
 		{`"distribution":"uniform"`, `"distribution":"lognormal","average":5,"median_ratio":1`, "median_ratio is 1"},
 		{`"distribution":"uniform"`, `"distribution":"lognormal","mean":5`, "lognormal needs sigma"},
 		{`"distribution":"uniform"`, `"distribution":"lognormal","mean":-5,"sigma":1`, "mean is -5, it must be above 0"},
+		{`"num_conversations":3`, `"num_conversations":30000`, "f: the text is too short: about "},
 		{`"max":9`, `"max":`, "line 1: invalid character"},
 	} {
-		got := played(t, "conversations", strings.Replace(good, c.from, c.to, 1), nil)
+		got := playAll(t, "conversations", strings.Replace(good, c.from, c.to, 1), nil)
 		if !strings.Contains(got, "f: ") && !strings.Contains(got, "no file") && !strings.Contains(got, "conversation 0") || !strings.Contains(got, c.err) {
 			t.Errorf("%s → %s: %s\nwant an error with\n%s", c.from, c.to, got, c.err)
 		}
 	}
-	if got := played(t, "conversations", good, schema.Values{"sample": int64(2)}); !strings.Contains(got, "sample is for a list") {
+	if got := playAll(t, "conversations", good, schema.Values{"sample": int64(2)}); !strings.Contains(got, "sample is for a list") {
 		t.Errorf("sample of a generator's file: %s", got)
+	}
+}
+
+// TestGeneratorDistributions: each is the one of numpy that the generator draws from.
+func TestGeneratorDistributions(t *testing.T) {
+	two, three, four, half := 2.0, 3.0, 4.0, 0.5
+	for text, want := range map[string]dist.Dist{
+		`{"distribution":"constant","value":3,"max":9}`:                         {Kind: dist.Constant, Value: 3},
+		`{"distribution":"uniform","min":2,"max":3}`:                            {Kind: dist.Uniform, Min: &two, Max: &three},
+		`{"distribution":"zipf","alpha":2,"max":3}`:                             {Kind: dist.Zipf, Alpha: &two, Max: &three},
+		`{"distribution":"poisson","alpha":2,"max":0}`:                          {Kind: dist.Poisson, Mean: &two},
+		`{"distribution":"lognormal","average":4,"median_ratio":0.5,"max":3}`:   {Kind: dist.Lognormal, Mean: &four, MedianRatio: &half, Max: &three},
+		`{"distribution":"lognormal","mean":2,"sigma":0.5,"max":4,"value":"x"}`: {},
+		`{"distribution":"lognormal","mean":2,"sigma":0.5,"max":4}`:             {Kind: dist.Lognormal, Mu: &two, Sigma: &half, Max: &four},
+	} {
+		var g generatorDist
+		if err := json.Unmarshal([]byte(text), &g); err != nil {
+			if want.Kind != "" {
+				t.Errorf("%s: %v", text, err)
+			}
+			continue
+		}
+		if got, err := g.dist(); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v, want %+v", text, got, err, want)
+		}
 	}
 }
 
@@ -202,7 +233,7 @@ func TestLimitSampleAndLargeFiles(t *testing.T) {
 	}
 	ids := func(v schema.Values) string {
 		var out []string
-		for _, s := range strings.Split(played(t, "jsonl", b.String(), v), "; ") {
+		for _, s := range strings.Split(playAll(t, "jsonl", b.String(), v), "; ") {
 			out = append(out, strings.TrimSuffix(s, ": p>=0"))
 		}
 		return strings.Join(out, " ")
@@ -236,7 +267,9 @@ func TestLimitSampleAndLargeFiles(t *testing.T) {
 
 // A file that is larger than what is kept is read again as it is played.
 func TestFilesBeyondTheHead(t *testing.T) {
-	const n, each = 22, 1 << 20
+	const n, each = 22, 1 << 10
+	defer func(was int64) { headBytes = was }(headBytes)
+	headBytes = 16 << 10
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, "{\"id\":\"c%d\",\"prompt\":\"%s\",\"output_tokens\":%d}\n", i, strings.Repeat("x", each), i+1)
@@ -265,6 +298,36 @@ func TestFilesBeyondTheHead(t *testing.T) {
 	}
 }
 
+// TestCellsShareASet: cells that play at the same time get the same conversations.
+func TestCellsShareASet(t *testing.T) {
+	defer func(was int64) { headBytes = was }(headBytes)
+	headBytes = 100
+	var b strings.Builder
+	for i := range 50 {
+		fmt.Fprintf(&b, `{"id":"c%d","messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a b %d"}]}`+"\n", i, i)
+	}
+	s, err := read(plan.Dataset{Type: "jsonl", Values: schema.Values{"path": "f"}}, map[string]string{"f": b.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cells sync.WaitGroup
+	for range 4 {
+		cells.Go(func() {
+			all, err := s.play(play{ctx: t.Context(), model: "m", server: words{}})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for i := range int64(50) {
+				if c, err := all.script(i); err != nil || c.id != fmt.Sprintf("c%d", i) || c.turns[0].asked != 3 {
+					t.Errorf("conversation %d: %+v, %v", i, c, err)
+				}
+			}
+		})
+	}
+	cells.Wait()
+}
+
 // FuzzFiles: no file makes a reader panic, hang or grow without bound.
 func FuzzFiles(f *testing.F) {
 	kinds := []string{"conversations", "sharegpt", "jsonl", "lines", "trace"}
@@ -275,14 +338,20 @@ func FuzzFiles(f *testing.F) {
 	f.Add(uint8(2), `{"prompt":"a"}`)
 	f.Add(uint8(2), zst(`"a"`))
 	f.Add(uint8(3), "a\nb")
+	f.Add(uint8(4), mooncake)
+	f.Add(uint8(4), burstGPT)
+	f.Add(uint8(4), azure2023)
+	f.Add(uint8(4), gz(azure2024))
 	f.Fuzz(func(t *testing.T, kind uint8, text string) {
 		d := plan.Dataset{Type: kinds[int(kind)%len(kinds)], Values: schema.Values{"path": "f"}}
-		s, err := Read(d, func(path string) (io.ReadCloser, error) {
+		open := func(path string) (io.ReadCloser, error) {
 			if path != "f" {
 				return nil, errors.New("no such file")
 			}
 			return io.NopCloser(strings.NewReader(text)), nil
-		})
+		}
+		_, _ = Detect("f", open)
+		s, err := Read(d, open)
 		if err != nil {
 			return
 		}

@@ -27,16 +27,33 @@ type generatorFile struct {
 	} `json:"prompt_output"`
 }
 
-// readGenerator makes a recipe of a generator's file. Its text_files start at its folder;
-// without any the text is the embedded one.
-func readGenerator(b []byte, path string, open Opener) (*recipe, error) {
-	var g generatorFile
-	if err := json.Unmarshal(b, &g); err != nil {
+func readGenerator(b []byte) (*generatorFile, error) {
+	g := &generatorFile{}
+	if err := json.Unmarshal(b, g); err != nil {
 		return nil, atLine(err, b, 1)
 	}
 	if g.FileType != "generate_conversations" {
 		return nil, fmt.Errorf(`filetype is %q: the file must be a list of conversations, or have "filetype": "generate_conversations"`, g.FileType)
 	}
+	return g, nil
+}
+
+// textFiles are the files of text; their paths start at the file's folder.
+func (g *generatorFile) textFiles(path string) (files []string) {
+	if g.Files == nil {
+		return nil
+	}
+	for _, name := range *g.Files {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(path), name)
+		}
+		files = append(files, name)
+	}
+	return files
+}
+
+// recipe makes what the file describes. Without text_files the text is the embedded one.
+func (g *generatorFile) recipe(path string, open Opener) (*recipe, error) {
 	switch {
 	case g.Conversations == nil || *g.Conversations < 1:
 		return nil, errors.New("num_conversations must be 1 or more")
@@ -73,21 +90,26 @@ func readGenerator(b []byte, path string, open Opener) (*recipe, error) {
 		return nil, err
 	}
 	if g.Files == nil {
-		return r, nil
+		return r, r.reachable()
 	}
 	if len(*g.Files) == 0 {
 		return nil, errors.New("text_files is empty: name a file, or leave it out for the embedded text")
 	}
-	var files []string
-	for _, name := range *g.Files {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(filepath.Dir(path), name)
-		}
-		files = append(files, name)
-	}
 	var err error
-	r.text, err = readTexts(files, open)
-	return r, err
+	if r.text, err = readTexts(g.textFiles(path), open); err != nil {
+		return nil, err
+	}
+	return r, r.reachable()
+}
+
+// reachable is an error where the text is too short by any tokenizer: one has hardly more
+// than a token for two bytes. What it needs by the server's is known when there is one.
+func (r *recipe) reachable() error {
+	need, err := newDrawn(r, 1).need()
+	if err == nil && need > int64(len(r.text)/2) {
+		return fmt.Errorf("the text is too short: about %d tokens are needed, and it has %d bytes: add text_files, or ask for fewer conversations or shorter prefixes", need, len(r.text))
+	}
+	return err
 }
 
 // generatorDist is a distribution as such a file has it: uniform(min, max),

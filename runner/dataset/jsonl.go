@@ -12,10 +12,21 @@ import (
 
 func init() {
 	register(kind{Kind: schema.Kind{
-		Name: "jsonl", Attrs: fileAttrs("The file, a JSON value a line;"),
-		Doc: `A file of JSON lines: {"messages": […]} as OpenAI's API takes them, {"prompt": "…"} or "…"; with "output_tokens" if its last answer's length is known, "min_tokens" and "max_tokens" for output = "dataset", and "id".`,
+		Name: "jsonl", Attrs: fileAttrs("The file;"),
+		Doc: `A file of JSON lines: {"messages": […]} as OpenAI's API takes them, {"prompt": "…"} or "…"; with "output_tokens" if its last answer's length is known, "min_tokens" and "max_tokens" for output = "dataset", and "id". A JSON list of such objects is taken too.`,
 	}, read: func(v schema.Values, open Opener) (set, error) {
-		return readFile(v, open, format{lines, jsonLine}, false)
+		return readFile(v, open, format{either, jsonLine}, false)
+	}, write: func(c *Conversation) (any, error) {
+		out := struct {
+			ID           string    `json:"id"`
+			Prompt       string    `json:"prompt,omitempty"`
+			Messages     []message `json:"messages,omitempty"`
+			OutputTokens int64     `json:"output_tokens,omitempty"`
+		}{ID: c.ID, Messages: c.messages(), OutputTokens: c.Turns[len(c.Turns)-1].OutputTokens}
+		if len(out.Messages) == 1 {
+			out.Prompt, out.Messages = out.Messages[0].Content, nil
+		}
+		return out, nil
 	}})
 }
 

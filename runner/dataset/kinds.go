@@ -16,6 +16,9 @@ type kind struct {
 	schema.Kind
 	// read reads and checks what needs no server. Its errors name the file.
 	read func(v schema.Values, open Opener) (set, error)
+	// write makes what a conversation is in such a file; nil: it can't be written.
+	write      func(c *Conversation) (any, error)
+	writesList bool // of JSON, instead of lines
 }
 
 // Opener opens an input file.
@@ -37,6 +40,7 @@ type play struct {
 	salt   uint64
 	model  string    // whose tokenizer it is
 	server Tokenizer // nil: words are taken for tokens
+	asIs   bool      // leave out what is estimated: the lengths of a file's answers
 }
 
 // Size is how much a dataset has.
@@ -75,5 +79,9 @@ func pathAttr(doc string) schema.Attr {
 
 // exhausted is the attribute when_exhausted; the first of its values is the default.
 func exhausted(values ...string) schema.Attr {
-	return schema.Attr{Name: "when_exhausted", Type: schema.String, Default: schema.Plain(values[0]), Values: values, Doc: "What follows the last conversation: the cell stops, or it begins again, or new ones are made."}
+	doc := "What follows the last conversation: the cell stops, or it begins again"
+	if slices.Contains(values, "generate") {
+		doc += ", or new ones are made"
+	}
+	return schema.Attr{Name: "when_exhausted", Type: schema.String, Default: schema.Plain(values[0]), Values: values, Doc: doc + "."}
 }

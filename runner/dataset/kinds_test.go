@@ -19,6 +19,7 @@ var samples = map[string]struct {
 	"conversations": {schema.Values{"path": "f"}, twoTurns},
 	"sharegpt":      {schema.Values{"path": "f"}, `[{"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b c"},{"from":"human","value":"d"}]}]`},
 	"jsonl":         {schema.Values{"path": "f"}, "\"a\"\n\"b\"\n"},
+	"trace":         {schema.Values{"path": "f"}, mooncake},
 	"lines":         {schema.Values{"path": "f"}, "a\nb\n"},
 }
 

@@ -3,10 +3,9 @@ package dataset
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // layout makes conversations with the texts of vLLM's multi-turn benchmark
@@ -24,8 +23,8 @@ import (
 // and by the number of messages with each conversation. Answers are the text's first
 // tokens: they carry a length.
 //
-// A salt keeps a cell from meeting another cell's cache: the text begins elsewhere, the
-// common prefix with random words, and numbers count from a random one on.
+// A salt keeps a cell from meeting another cell's cache: the common prefix begins with
+// random words, and numbers count from a random one on.
 type layout struct {
 	drawn
 	tok         *tokens
@@ -41,13 +40,14 @@ const instruction = "Please rewrite the following text and add more content: "
 func newLayout(r *recipe, p play) (*layout, error) {
 	l := &layout{drawn: *newDrawn(r, p.seed), salt: p.salt}
 	salted := rand.New(rand.NewPCG(p.salt, 0x736861726564)) // "shared"
-	text := r.text
 	if p.salt != 0 {
-		text = rotate(text, salted)
 		l.number = 1_000_000 + salted.Int64N(1<<30)
 	}
-	var err error
-	if l.tok, err = newTokens(p, text); err != nil {
+	need, err := l.need()
+	if err != nil {
+		return nil, err
+	}
+	if l.tok, err = newTokens(p, r.text, need); err != nil {
 		return nil, err
 	}
 	l.instruction = l.tok.count(instruction)
@@ -68,17 +68,7 @@ func newLayout(r *recipe, p play) (*layout, error) {
 	return l, nil
 }
 
-// rotate lets a text begin at a random word.
-func rotate(text string, r *rand.Rand) string {
-	for at := r.IntN(len(text)); ; at++ {
-		if at >= len(text)-1 {
-			return text // no word after it
-		}
-		if next, _ := utf8.DecodeRuneInString(text[at+1:]); text[at] == ' ' && unicode.IsLetter(next) {
-			return text[at+1:] + " " + text[:at]
-		}
-	}
-}
+func (l *layout) note() string { return l.tok.note() }
 
 func (l *layout) script(i int64) (*script, error) {
 	n := l.batchSize()
@@ -86,32 +76,27 @@ func (l *layout) script(i int64) (*script, error) {
 		l.current = l.batch(i / n)
 	}
 	b, k := l.current, i%n
-	lengths := rand.New(rand.NewPCG(l.seed, uint64(i)))
 	messages := b.messages[k]
-	if messages > mostMessages {
-		return nil, fmt.Errorf("conversation %d has over %d messages: give the distribution of turns a max", i, mostMessages)
+	in, out, err := l.lengths(b, k)
+	if err != nil {
+		return nil, err
 	}
-	in, out := l.input.Ints(lengths, int(messages)), l.output.Ints(lengths, int(messages))
 	most := l.instruction
 	for t := range in {
 		in[t] = max(in[t], l.instruction)
 		most = max(most, in[t])
-		if long := max(in[t], out[t], b.prefix[k]); long > mostTokens {
-			return nil, fmt.Errorf("conversation %d has a message of %d tokens: give the distribution a max", i, long)
-		}
 	}
 	base, number := b.base[k], strconv.FormatInt(l.number+i, 10)
 	s := &script{id: "CONV_ID_" + strconv.FormatInt(i, 10), row: -1}
 	for t := int64(0); t < messages; t += 2 {
 		var text strings.Builder
 		left := in[t] - l.instruction
-		if t == 0 && l.common > 0 {
-			text.WriteString(l.opening)
-			left -= l.common - 1
+		begin := number + " is a nice number... "
+		if t == 0 {
+			begin = l.opening + begin
 		}
-		nice := number + " is a nice number... "
-		text.WriteString(nice)
-		left -= l.tok.count(nice)
+		text.WriteString(begin)
+		left -= l.tok.count(begin)
 		if prefix := b.prefix[k]; t == 0 && prefix > 0 {
 			if err := l.reaches(base+prefix, i); err != nil {
 				return nil, err
@@ -146,9 +131,10 @@ func (l *layout) reaches(end, i int64) error {
 
 // Most of what a set may ask for; more is a slip of the pen that no server can serve.
 const (
-	mostConversations = 10_000_000
-	mostMessages      = 10_000   // of a conversation
-	mostTokens        = 16 << 20 // of a message or prefix
+	mostConversations = 1_000_000
+	mostMessages      = 10_000     // of a conversation
+	mostTogether      = 20_000_000 // messages of a set
+	mostTokens        = 16 << 20   // of a message or prefix
 )
 
 // drawn are the lengths of a recipe's conversations; number i is the same whenever it is
@@ -182,6 +168,43 @@ func (d *drawn) batchSize() int64 {
 		return d.conversations
 	}
 	return endlessBatch
+}
+
+// need is how many tokens of the text the set uses at most; 0 for an endless one. The
+// instruction is not known in tokens yet: in bytes it is more.
+func (d *drawn) need() (int64, error) {
+	if d.conversations == 0 {
+		return 0, nil
+	}
+	b, need, together := d.batch(0), int64(0), int64(0)
+	for k, messages := range b.messages {
+		if together += messages; together > mostTogether {
+			return 0, fmt.Errorf("%d conversations have over %d messages together: ask for fewer", d.conversations, mostTogether)
+		}
+		in, out, err := d.lengths(b, int64(k))
+		if err != nil {
+			return 0, err
+		}
+		most := max(int64(len(instruction)), slices.Max(in))
+		need = max(need, b.base[k]+b.prefix[k]+messages*most, slices.Max(out))
+	}
+	return need, nil
+}
+
+// lengths are those of the messages of conversation k of a batch: of each both are drawn,
+// and one is used.
+func (d *drawn) lengths(b *batch, k int64) (in, out []int64, err error) {
+	i := b.number*d.batchSize() + k
+	if b.messages[k] > mostMessages {
+		return nil, nil, fmt.Errorf("conversation %d has over %d messages: give the distribution of turns a max", i, mostMessages)
+	}
+	r := rand.New(rand.NewPCG(d.seed, uint64(i)))
+	n := int(b.messages[k])
+	in, out = d.input.Ints(r, n), d.output.Ints(r, n)
+	if long := max(slices.Max(in), slices.Max(out), b.prefix[k]); long > mostTokens {
+		return nil, nil, fmt.Errorf("conversation %d has a message of %d tokens: give the distribution a max", i, long)
+	}
+	return in, out, nil
 }
 
 func (d *drawn) batch(number int64) *batch {

@@ -160,6 +160,33 @@ func TestPrefixesAreShared(t *testing.T) {
 	}
 }
 
+// Without a common prefix cells differ in the number.
+func TestCellsDifferWithoutPrefix(t *testing.T) {
+	s, err := read(plan.Dataset{Type: "synthetic", Values: schema.Values{"turns": constant(2), "input_tokens": constant(50), "output_tokens": constant(5)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for salt := range uint64(20) {
+		all, err := s.play(play{ctx: t.Context(), seed: 1, salt: salt + 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := all.script(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		number, rest, _ := strings.Cut(c.turns[0].user, " ")
+		if seen[number] || !strings.HasPrefix(rest, "is a nice number... "+instruction) {
+			t.Errorf("cell %d begins with %.40q", salt, c.turns[0].user)
+		}
+		seen[number] = true
+		if n := len(splitWords(c.turns[0].user)); n < 47 || n > 50 {
+			t.Errorf("a first turn of %d tokens, want 50", n)
+		}
+	}
+}
+
 func shared(a, b string) string {
 	n := 0
 	for n < min(len(a), len(b)) && a[n] == b[n] {
@@ -192,13 +219,13 @@ func TestLayout(t *testing.T) {
 	}
 	const please = "Please rewrite the following text and add more content: " // 10 tokens
 	want := [2][2]string{{
-		// 40 − 10 − 5 (common) − 6 (number) = 19 tokens; base 6, prefix 3.
-		span(0, 4)[1:] + ".0 is a nice number... 0, " + span(6, 9) + please + span(9, 28),
+		// 40 − 10 − 9 (common and number) = 21 tokens; base 6, prefix 3.
+		span(0, 4)[1:] + ".0 is a nice number... 0, " + span(6, 9) + please + span(9, 30),
 		// 40 − 10 − 6 = 24 tokens from 9 + 2·40.
 		"0 is a nice number... " + please + span(89, 113),
 	}, {
 		// base 9 + 4 messages
-		span(0, 4)[1:] + ".1 is a nice number... 1, " + span(13, 16) + please + span(16, 35),
+		span(0, 4)[1:] + ".1 is a nice number... 1, " + span(13, 16) + please + span(16, 37),
 		"1 is a nice number... " + please + span(96, 120),
 	}}
 	for i, turns := range want {

@@ -280,10 +280,16 @@ func (r *reader) object() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", r.line, err)
 		}
-		for i, c := range chunk {
-			switch {
-			case c == '\n':
-				r.line++
+		end := 0
+		for i := 0; i < len(chunk) && end == 0; i++ {
+			if quoted && !escaped { // most of a file is text: look for its end in one go
+				next := bytes.IndexAny(chunk[i:], "\"\\")
+				if next < 0 {
+					break
+				}
+				i += next
+			}
+			switch c := chunk[i]; {
 			case escaped:
 				escaped = false
 			case quoted && c == '\\':
@@ -295,14 +301,19 @@ func (r *reader) object() ([]byte, error) {
 				depth++
 			case c == '}' || c == ']':
 				if depth--; depth == 0 {
-					r.buf = append(r.buf, chunk[:i+1]...)
-					_, _ = r.in.Discard(i + 1)
-					return r.buf, nil
+					end = i + 1
 				}
 			}
 		}
+		if end > 0 {
+			chunk = chunk[:end]
+		}
+		r.line += int64(bytes.Count(chunk, []byte("\n")))
 		r.buf = append(r.buf, chunk...)
 		_, _ = r.in.Discard(len(chunk))
+		if end > 0 {
+			return r.buf, nil
+		}
 		if len(r.buf) > maxRecord {
 			return nil, fmt.Errorf("line %d: conversation %d is longer than %d MB: is a quote missing?", begin, r.record, maxRecord>>20)
 		}

@@ -14,6 +14,19 @@ func init() {
 		Doc: `Conversations as ShareGPT has them: {"id", "conversations": [{"from", "value"}]}, from human or user, gpt or assistant, system. Ids may repeat. Files as they are shared have empty and broken conversations: skip_invalid leaves them out.`,
 	}, read: func(v schema.Values, open Opener) (set, error) {
 		return readFile(v, open, format{either, shareGPT}, false)
+	}, writesList: true, write: func(c *Conversation) (any, error) {
+		type said struct {
+			From  string `json:"from"`
+			Value string `json:"value"`
+		}
+		out := struct {
+			ID            string `json:"id"`
+			Conversations []said `json:"conversations"`
+		}{ID: c.ID}
+		for _, m := range c.messages() {
+			out.Conversations = append(out.Conversations, said{map[string]string{"user": "human", "assistant": "gpt", "system": "system"}[m.Role], m.Content})
+		}
+		return out, nil
 	}})
 }
 

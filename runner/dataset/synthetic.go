@@ -17,7 +17,7 @@ func init() {
 		Name: "synthetic", Check: checkSynthetic,
 		Doc: "Prompts of given lengths, made from a text. One turn without prefixes: words that begin like no other prompt. With turns or prefixes: the layout of vLLM's multi-turn benchmark (shared prefix, a number, prefix, instruction, text).",
 		Attrs: []schema.Attr{
-			{Name: "shape", Type: schema.String, DefaultDoc: "none", Doc: `Short for lengths of one turn: "D(2048,128)" fixed, "N(480,240)/(300,150)" normal mean and deviation, "U(50,250)/(50,450)" uniform.`},
+			{Name: "shape", Type: schema.String, DefaultDoc: "none", Doc: `Short for lengths of one turn: "D(2048,128)" fixed, "N(480,240)/(300,150)" normal mean and deviation, "U(50,250)/(50,450)" uniform without its end, "U(250,450)" the same from 1 on. As genai-bench has them.`},
 			{Name: "turns", Type: schema.Dist, DefaultDoc: "1", Doc: "User turns of a conversation."},
 			{Name: "input_tokens", Type: schema.Dist, DefaultDoc: "none; this or shape", Doc: "Tokens of a user turn. The shared prefix counts as part of the first."},
 			{Name: "output_tokens", Type: schema.Dist, DefaultDoc: "none; this or shape", Doc: "Tokens of an answer."},
@@ -49,6 +49,7 @@ func init() {
 type recipe struct {
 	turns, input, output, prefix, shared *dist.Sampler
 	normal                               *normal // shape N: drawn as genai-bench does
+	leastOutput                          int64   // of the shapes N and U 2, as there; else 1
 	conversations                        int64   // 0: endless
 	text                                 string
 	multi                                bool // the layout of several turns
@@ -56,7 +57,7 @@ type recipe struct {
 	strict                               bool // the text must be long enough
 }
 
-// normal is the shape N of genai-bench: whole parts of normal draws, cut at 1 and 2.
+// normal is the shape N of genai-bench: whole parts of normal draws.
 type normal struct{ inMean, inStd, outMean, outStd float64 }
 
 var shapes = regexp.MustCompile(`^([DNU])\((\d+),(\d+)\)(?:/\((\d+),(\d+)\))?$`)
@@ -111,23 +112,28 @@ func (r *recipe) lengthsOf(v schema.Values) (input, output dist.Dist, err error)
 		return input, output, errors.New("shape and input_tokens or output_tokens are both set: keep one")
 	}
 	m := shapes.FindStringSubmatch(shape)
-	if m == nil || (m[1] == "D") != (m[4] == "") {
-		return input, output, fmt.Errorf("shape %q is none of D(IN,OUT), N(MEAN,STD)/(MEAN,STD) and U(FROM,TO)/(FROM,TO)", shape)
+	if m == nil || m[1] == "D" && m[4] != "" || m[1] == "N" && m[4] == "" {
+		return input, output, fmt.Errorf("shape %q is none of D(IN,OUT), N(MEAN,STD)/(MEAN,STD), U(FROM,TO)/(FROM,TO) and U(TO,TO)", shape)
 	}
 	n := make([]float64, 4)
 	for i := range n {
 		n[i], _ = strconv.ParseFloat(m[i+2], 64)
+	}
+	if m[1] == "U" && m[4] == "" { // short for lengths from 1 on
+		n = []float64{1, n[0], 1, n[1]}
 	}
 	switch m[1] {
 	case "D":
 		input, output = dist.Const(n[0]), dist.Const(n[1])
 	case "N":
 		r.normal = &normal{n[0], n[1], n[2], n[3]}
+		r.leastOutput = 2
 	case "U": // the end is not drawn, as in genai-bench
 		if n[0] >= n[1] || n[2] >= n[3] {
 			return input, output, fmt.Errorf("shape %q: each pair must go up", shape)
 		}
 		input, output = below(n[0], n[1]), below(n[2], n[3])
+		r.leastOutput = 2
 	}
 	return input, output, nil
 }
@@ -156,7 +162,7 @@ func (r *recipe) play(p play) (scripts, error) {
 	if r.multi {
 		return newLayout(r, p)
 	}
-	tok, err := newTokens(p, r.text)
+	tok, err := newTokens(p, r.text, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +175,8 @@ type oneTurn struct {
 	tok        *tokens
 	seed, salt uint64
 }
+
+func (y *oneTurn) note() string { return y.tok.note() }
 
 func (y *oneTurn) script(i int64) (*script, error) {
 	in, out := y.lengths(rand.New(rand.NewPCG(y.seed, uint64(i))))
@@ -185,9 +193,11 @@ const golden = 0x9e3779b97f4a7c15
 
 func (y *oneTurn) lengths(r *rand.Rand) (in, out int64) {
 	if n := y.normal; n != nil {
-		return max(1, int64(math.Trunc(n.inMean+n.inStd*r.NormFloat64()))), max(2, int64(math.Trunc(n.outMean+n.outStd*r.NormFloat64())))
+		in, out = int64(math.Trunc(n.inMean+n.inStd*r.NormFloat64())), int64(math.Trunc(n.outMean+n.outStd*r.NormFloat64()))
+	} else {
+		in, out = y.input.Int(r), y.output.Int(r)
 	}
-	return max(1, y.input.Int(r)), max(1, y.output.Int(r))
+	return max(1, in), max(1, y.leastOutput, out)
 }
 
 func checkSynthetic(v schema.Values) []schema.Problem {

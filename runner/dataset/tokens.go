@@ -60,8 +60,9 @@ type tokens struct {
 	// perPiece is how many tokens a piece is: 1 where the server cut the text, else
 	// what it counted for a text of words.
 	perPiece float64
-	pieces   func(text string) ([]string, error) // how the server cuts a text, nil: it does not
-	known    map[string]int64                    // by count
+	inexact  bool                           // a server is there, and did not cut the text
+	server   func(text string) (int, error) // counts a text's tokens, nil: nobody does
+	known    map[string]int64               // by count
 }
 
 // chunkBytes is how much text the server is asked to cut at a time.
@@ -71,52 +72,79 @@ const chunkBytes = 64 << 10
 const cutTime = time.Minute
 
 // newTokens cuts a text with the server's tokenizer, else into words whose tokens the
-// server counts, else into words taken for tokens.
-func newTokens(p play, text string) (*tokens, error) {
+// server counts, else into words taken for tokens. Of a long text no more than need
+// tokens are cut; 0 is all.
+func newTokens(p play, text string, need int64) (*tokens, error) {
 	if p.server == nil {
 		return newWords(text, 1)
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, cutTime)
 	defer cancel()
-	if all, err := pieces(ctx, p.server, text); err == nil {
+	if all, end, err := pieces(ctx, p.server, text, need); err == nil {
+		text = text[:end]
 		t, err := newPieces(text, all, 1)
 		if err == nil {
-			t.pieces = func(s string) ([]string, error) { return p.server.Pieces(p.ctx, s) }
+			t.server = func(s string) (int, error) {
+				cut, err := p.server.Pieces(p.ctx, s)
+				return len(cut), err
+			}
 		}
 		return t, err
 	}
 	if err := p.ctx.Err(); err != nil {
 		return nil, err
 	}
-	return newWords(text, tokensPerWord(p.ctx, p.server, text))
+	t, err := newWords(text, tokensPerWord(p.ctx, p.server, text))
+	if err != nil {
+		return nil, err
+	}
+	t.inexact = true
+	if c, ok := p.server.(counter); ok {
+		t.server = func(s string) (int, error) { return c.Count(p.ctx, s) }
+	}
+	return t, nil
 }
 
-// pieces cuts a text of any length.
-func pieces(ctx context.Context, server Tokenizer, text string) ([]string, error) {
-	var all []string
-	for len(text) > 0 {
-		n := min(len(text), chunkBytes)
-		if n < len(text) {
-			n = max(strings.LastIndexByte(text[:n], ' '), 1)
-			for !utf8.RuneStart(text[n]) {
+// note says that lengths are not exact.
+func (t *tokens) note() string {
+	if !t.inexact {
+		return ""
+	}
+	return fmt.Sprintf("the server does not tell the tokens of a text: prompts are made of words, of %.2f tokens each on average, and their lengths are not exact", t.perPiece)
+}
+
+// pieces cuts a text of any length up to end, where there are more than need.
+func pieces(ctx context.Context, server Tokenizer, text string, need int64) (all []string, end int, err error) {
+	for end < len(text) && (need == 0 || int64(len(all)) <= need) {
+		n := min(len(text)-end, chunkBytes)
+		if end+n < len(text) {
+			n = max(strings.LastIndexByte(text[end:end+n], ' '), 1)
+			for !utf8.RuneStart(text[end+n]) {
 				n++
 			}
 		}
-		some, err := server.Pieces(ctx, text[:n])
+		some, err := server.Pieces(ctx, text[end:end+n])
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		all = append(all, some...)
-		text = text[n:]
+		end += n
 	}
-	return all, nil
+	return all, end, nil
 }
 
-// tokensPerWord asks twice: the difference is free of what the chat template adds. It is
-// 1 where the server does not say.
+// tokensPerWord asks the server's tokenizer, or else for the lengths of two prompts: their
+// difference is free of what the chat template adds. It is 1 where the server does not say.
 func tokensPerWord(ctx context.Context, server Tokenizer, text string) float64 {
 	words := splitWords(text)
 	few, many := min(50, len(words)), min(600, len(words))
+	if c, ok := server.(counter); ok {
+		ctx, cancel := context.WithTimeout(ctx, countTime)
+		defer cancel()
+		if n, err := c.Count(ctx, strings.Join(words[:many], "")); err == nil && n > 0 {
+			return float64(n) / float64(many)
+		}
+	}
 	a, errA := server.PromptTokens(ctx, strings.Join(words[:few], ""))
 	b, errB := server.PromptTokens(ctx, strings.Join(words[:many], ""))
 	if errA != nil || errB != nil || b <= a || a <= 0 {
@@ -180,9 +208,9 @@ func (t *tokens) count(text string) int64 {
 		return n
 	}
 	n = max(1, int64(math.Round(float64(len(splitWords(text)))*t.perPiece)))
-	if t.pieces != nil {
-		if p, err := t.pieces(text); err == nil {
-			n = int64(len(p))
+	if t.server != nil {
+		if exact, err := t.server(text); err == nil {
+			n = int64(max(1, exact))
 		}
 	}
 	t.known[text] = n

@@ -33,8 +33,8 @@ type dialogue struct {
 func (e *engine) open(ctx context.Context) {
 	defer close(e.opened)
 	staggered := e.staggered()
-	for i := int64(0); ; i++ {
-		d, err := e.make(i, i < staggered)
+	for i := e.First; ; i++ {
+		d, err := e.make(i, i-e.First < staggered)
 		if err != nil {
 			e.openErr = err
 			return

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -39,6 +40,7 @@ func Run(ctx context.Context, cfg Config) (Outcome, error) {
 		opened: make(chan *dialogue, openAhead),
 		ended:  make(chan *job),
 	}
+	e.taken = cfg.First
 	e.requests, e.cut = context.WithCancel(ctx)
 	defer func() { e.cut() }()
 	opening, stopOpening := context.WithCancel(ctx)
@@ -53,6 +55,7 @@ func Run(ctx context.Context, cfg Config) (Outcome, error) {
 		}
 	}
 	e.drain(e.drainTime())
+	e.outcome.Next = e.taken
 	return e.outcome, e.err
 }
 
@@ -85,11 +88,12 @@ type engine struct {
 	waiting  dialogueHeap // think before their next turn
 	parked   []*dialogue  // have had their first turn; in the order in which it ended
 	open_    int64        // conversations begun and not ended
-	taken    int64        // conversations of the dataset so far
+	taken    int64        // conversation of the dataset that comes next
 	started  int64        // in this phase
 	sent     int64        // in this phase, unsent ones included
 	finished int64        // sent in this phase and ended
 	early    bool         // early_stop has ended the phase
+	stable   *stability   // of a phase until_stable, else nil
 
 	ended    chan *job
 	inFlight int
@@ -120,6 +124,7 @@ func (e *engine) phase(i int) bool {
 	if e.OnPhase != nil {
 		e.OnPhase(i)
 	}
+	e.stable = newStability(p)
 	start := e.Clock.Now()
 	out := PhaseOutcome{Name: p.Name, Measure: p.Measure, Start: start}
 	var pacer Pacer
@@ -169,7 +174,7 @@ func (e *engine) phase(i int) bool {
 	if p.Duration > 0 && p.Requests == 0 && p.MinRequests == 0 && goOn && !e.exhausted {
 		out.End = min(out.End, start+int64(p.Duration)) // not when the timer got round to it
 	}
-	out.Scheduled = e.sent
+	out.Scheduled, out.Unstable = e.sent, p.UntilStable && !e.stable.reached()
 	e.outcome.Phases = append(e.outcome.Phases, out)
 	if goOn && p.DrainHere && i < len(e.Phases)-1 {
 		e.drain(p.Drain)
@@ -181,7 +186,7 @@ func (e *engine) phase(i int) bool {
 func (e *engine) over(p *plan.Phase, start, now int64) bool {
 	elapsed := time.Duration(now - start)
 	switch {
-	case e.early, p.MaxDuration > 0 && elapsed >= p.MaxDuration:
+	case e.early, e.stable.reached(), p.MaxDuration > 0 && elapsed >= p.MaxDuration:
 		return true
 	case p.Requests > 0 && e.sent >= p.Requests:
 		return true
@@ -234,6 +239,9 @@ func (e *engine) send(d *dialogue, worker int32, scheduled int64) {
 		e.prepare(j)
 		e.ended <- j
 	}()
+	// It leaves now: of many at once each waits for its own turn, not for that of all who
+	// come after it, and whoever reads answers need not queue behind them.
+	runtime.Gosched()
 }
 
 // try sends a request, and again after a growing pause while it fails and retries are left.
@@ -271,8 +279,12 @@ func (e *engine) poll() {
 // wait waits for a request to end, the clock to reach until, or a stop.
 func (e *engine) wait(until int64) {
 	var timer <-chan time.Time
-	if until != math.MaxInt64 {
-		t := time.NewTimer(time.Duration(until - e.Clock.Now()))
+	if left := e.coarse(until); left != math.MaxInt64 {
+		if e.Precise && left <= 0 {
+			e.precisely(until)
+			return
+		}
+		t := time.NewTimer(left)
 		defer t.Stop()
 		timer = t.C
 	}
@@ -301,6 +313,7 @@ func (e *engine) done(j *job) {
 	}
 	if j.phase == e.current {
 		e.finished++
+		e.stable.add(rec)
 	}
 	e.abort(rec)
 	free := rec.StreamEnd

@@ -17,6 +17,16 @@ type Source interface {
 	Open(i int64) (Conversation, error)
 }
 
+// Timed is a Source that knows when its conversations arrive: a recorded trace. A phase
+// that replays it sends them then.
+type Timed interface {
+	Source
+	// Arrival is when conversation i arrives, measured from the beginning of the trace;
+	// false from the first index that it does not have. Later ones don't arrive earlier.
+	// It may be called while Open is.
+	Arrival(i int64) (at time.Duration, ok bool)
+}
+
 // Conversation is a dialogue being played.
 type Conversation interface {
 	// Next fills r with the next user turn (identity, body, asked lengths), given what
@@ -25,13 +35,6 @@ type Conversation interface {
 	Next(prev *record.Record, r *record.Request) (ok bool, err error)
 	// Turns is how many user turns the dialogue has.
 	Turns() int
-}
-
-// Timed is a Source whose conversations have a time: a recorded trace.
-type Timed interface {
-	// Arrival is when conversation i came, from any zero, never before the one of i-1; ok
-	// is false from the first that the trace does not have.
-	Arrival(i int64) (at time.Duration, ok bool)
 }
 
 // Doer sends a request and fills rec. What goes wrong is data, so there is no error. It
@@ -62,9 +65,11 @@ type Config struct {
 	Abort         *plan.Abort
 	Seed          uint64
 	Source        Source
+	First         int64 // conversation of the source to begin with
 	Doer          Doer
 	Recorder      Recorder
 	Clock         record.Clock
+	Precise       bool            // wait for the moment to send in the kernel, not on a timer; not in virtual time
 	Live          *Live           // may be nil
 	Stop          <-chan struct{} // closed: send nothing more, drain, return
 	IDPrefix      string          // request ids are IDPrefix + number
@@ -85,9 +90,13 @@ type Live struct {
 // Outcome is what the engine knows beyond the records.
 type Outcome struct {
 	Phases      []PhaseOutcome
+	Next        int64  // conversation of the source that would have come next
 	Exhausted   bool   // the dataset ended before the stop rules did
 	Aborted     string // why the cell's abort rule fired, "" if it did not
 	Interrupted bool   // Stop or the context ended it
+	// Tried are the rungs that a search has measured, in their order; Phases are then those
+	// of all of them.
+	Tried []int `json:",omitempty"`
 }
 
 // PhaseOutcome is when a phase really ran. The window is [Start, End): End is the end of
@@ -97,4 +106,5 @@ type PhaseOutcome struct {
 	Measure    bool
 	Start, End int64 // record.Clock
 	Scheduled  int64 // requests the load model wanted
+	Unstable   bool  `json:",omitempty"` // a limit ended it before its requests were stable
 }

@@ -72,15 +72,10 @@ func (e *engine) pacer(p *plan.Phase) Pacer {
 	trace, ok := e.Source.(Timed)
 	if !ok {
 		e.err = fmt.Errorf("phase %s replays a dataset that has no times", p.Name)
-		trace = untimed{}
+		return tracePacer{arrival: func(int64) (time.Duration, bool) { return 0, false }}
 	}
-	return tracePacer{trace, e.taken, p.Speed}
+	return tracePacer{trace.Arrival, e.taken, p.Speed}
 }
-
-// untimed is a trace of nothing.
-type untimed struct{}
-
-func (untimed) Arrival(int64) (time.Duration, bool) { return 0, false }
 
 // openLoop sends what has arrived.
 func (e *engine) openLoop(p *plan.Phase, pacer Pacer, arrival *int64, start, now, wake int64) (moved bool, _ int64) {

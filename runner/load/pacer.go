@@ -108,16 +108,16 @@ func (c *curvePacer) invert(mass float64) (at time.Duration, done bool) {
 // tracePacer has the arrivals of a recorded trace from one of its conversations on, in
 // time that goes speed times as fast.
 type tracePacer struct {
-	trace Timed
-	from  int64
-	speed float64
+	arrival func(i int64) (at time.Duration, ok bool)
+	from    int64
+	speed   float64
 }
 
 func (t tracePacer) Next(_ time.Duration, sent int64) (at time.Duration, ok bool) {
-	zero, ok := t.trace.Arrival(t.from)
+	zero, ok := t.arrival(t.from)
 	if !ok {
 		return 0, false
 	}
-	at, ok = t.trace.Arrival(t.from + sent)
+	at, ok = t.arrival(t.from + sent)
 	return time.Duration(float64(at-zero) / t.speed), ok
 }

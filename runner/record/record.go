@@ -53,6 +53,8 @@ type Event struct {
 type Record struct {
 	ID             string
 	Phase          int
+	SearchStep     int     // of a search, from 0
+	SearchValue    float64 // the value that it tried, 0: no search
 	Worker         int32
 	Conversation   int64
 	ConversationID string
@@ -70,7 +72,8 @@ type Record struct {
 	FirstOut   int64 // first non-reasoning output (TTFO)
 	LastToken  int64 // latency ends here
 	StreamEnd  int64 // last byte of the response
-	Connect    int64 // duration of connection set-up, 0 where one was open
+	Connect    int64 // duration of connection set-up; 0 where the connection had served a request before
+	RoundTrip  int64 // of the connection as it was opened, by the kernel; 0 unknown
 	Reconnects int32
 	Retries    int32 // sends that failed before this one
 

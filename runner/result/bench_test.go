@@ -66,12 +66,12 @@ func BenchmarkTenMetrics(b *testing.B) {
 	w.requests(false)
 	b.ReportAllocs()
 	for b.Loop() {
-		sorted, column := &sorter{}, make([]float64, len(w.ok))
+		sorted, into := &sorter{}, make([]float64, len(w.ok))
 		for _, name := range []string{
 			"ttft_ms", "ttfo_ms", "tpot_ms", "latency_ms", "response_time_ms",
 			"send_lag_ms", "input_tokens", "output_tokens", "history_tokens", "output_tokens_per_s_per_user",
 		} {
-			if sorted.stats(w.column(column, name)).Count != 1_000_000 {
+			if sorted.stats(column(w.ok, into, name)).Count != 1_000_000 {
 				b.Fatal("rows are missing")
 			}
 		}

@@ -2,6 +2,7 @@ package result
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -54,17 +55,25 @@ type Comparison struct {
 // else of the cell is the same. Each pair is decided by itself.
 func CompareServers(entries []Entry) []Comparison {
 	out := []Comparison{}
-	all := groups(entries)
-	for i, base := range all {
-		for _, other := range all[i+1:] {
-			b, o := base[0], other[0]
-			if b.Benchmark != o.Benchmark || b.Phase != o.Phase || b.Server == o.Server || !maps.Equal(withoutServer(b.Matrix), withoutServer(o.Matrix)) {
-				continue
+	var order []string
+	servers := map[string][][]*Entry{} // a cell without its server → its repeats on each
+	for _, group := range groups(entries) {
+		e := group[0]
+		key := fmt.Sprint(e.Benchmark, " ", e.Phase, " ", withoutServer(e.Matrix)) // maps print sorted
+		if servers[key] == nil {
+			order = append(order, key)
+		}
+		servers[key] = append(servers[key], group)
+	}
+	for _, key := range order {
+		for i, base := range servers[key] {
+			for _, other := range servers[key][i+1:] {
+				b, o := base[0], other[0]
+				axes := slices.DeleteFunc(slices.Clone(b.Axes), func(name string) bool { return name == "server" })
+				c := Comparison{Benchmark: b.Benchmark, Matrix: withoutServer(b.Matrix), Axes: axes, Phase: b.Phase, Base: b.Server, Other: o.Server}
+				c.Numbers, c.Repeats, c.Note = Differences(base, other)
+				out = append(out, c)
 			}
-			axes := slices.DeleteFunc(slices.Clone(b.Axes), func(name string) bool { return name == "server" })
-			c := Comparison{Benchmark: b.Benchmark, Matrix: withoutServer(b.Matrix), Axes: axes, Phase: b.Phase, Base: b.Server, Other: o.Server}
-			c.Numbers, c.Repeats, c.Note = Differences(base, other)
-			out = append(out, c)
 		}
 	}
 	return out

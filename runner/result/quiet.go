@@ -80,7 +80,7 @@ func (s *silence) longest() (ns int64, known bool) {
 	for i := range s.first {
 		n += s.flight[i]
 		if n == 0 {
-			since = max(since, min(s.end, s.start+int64(i+1)*int64(quietBin)))
+			since = min(s.end, s.start+int64(i+1)*int64(quietBin))
 		}
 		if s.first[i] != 0 {
 			longest = max(longest, s.first[i]-since)

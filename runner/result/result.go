@@ -54,9 +54,11 @@ type Entry struct {
 	Session   string            `json:"session"` // which start of the server
 	Phase     string            `json:"phase"`
 	Verdict   Verdict           `json:"verdict"`
-	Cause     string            `json:"cause,omitempty"` // why failed or skipped
+	Cause     string            `json:"cause,omitempty"`   // why failed or skipped
+	ByRule    bool              `json:"by_rule,omitempty"` // skipped as the scenario asked for (skip_above)
 	Marks     []Mark            `json:"marks"`
 	Digest    string            `json:"digest"`
+	Workload  string            `json:"workload"` // what is sent and when: plan.Cell
 
 	Window     Window              `json:"window"`
 	Requests   Requests            `json:"requests"`
@@ -65,6 +67,8 @@ type Entry struct {
 	Throughput map[string]*float64 `json:"throughput"`      // over the window
 	WholeRun   map[string]*float64 `json:"whole_run"`       // the same, first send to last arrival of the phase
 	Goodput    map[string]*Goodput `json:"goodput"`
+	Search     *Search             `json:"search,omitempty"` // the entry is then that of the value found
+	Turns      *Turns              `json:"turns"`            // null where no conversation came to a second turn
 	Telemetry  map[string]*float64 `json:"telemetry"`
 	Errors     []ErrorCount        `json:"errors"`
 }

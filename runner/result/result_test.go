@@ -2,6 +2,8 @@ package result
 
 import (
 	"math"
+	"slices"
+	"strings"
 	"testing"
 
 	"sparkrun/runner/load"
@@ -221,6 +223,9 @@ func TestEveryMark(t *testing.T) {
 	run("", cellOf(), many(200, same), normal)
 	run("client_limited", cellOf(), many(200, func(_ int, r *record.Record) { r.Scheduled -= 30 * msec }), normal)
 	run("network_limited", cellOf(), many(200, func(_ int, r *record.Record) { r.Connect = 20 * msec }), normal)
+	run("network_limited", cellOf(), many(200, func(_ int, r *record.Record) { r.RoundTrip = 20 * msec }), normal)
+	// The kernel's round trip is the network's, whatever our own scheduler did to the connect.
+	run("", cellOf(), many(200, func(_ int, r *record.Record) { r.Connect, r.RoundTrip = 20*msec, msec/20 }), normal)
 	run("errors", cellOf(), many(200, func(i int, r *record.Record) {
 		if i%20 == 0 {
 			r.Status = 500
@@ -235,6 +240,12 @@ func TestEveryMark(t *testing.T) {
 			r.Matches = record.Differs
 		}
 	}), normal)
+	cold := cellOf()
+	cold.Phases[0].UntilStable = true
+	unstable := normal
+	unstable.Phases = append([]load.PhaseOutcome{}, normal.Phases...)
+	unstable.Phases[0].Unstable = true
+	run("not_warm", cold, many(200, same), unstable)
 	exhausted, interrupted := normal, normal
 	exhausted.Exhausted, interrupted.Interrupted = true, true
 	run("exhausted", cellOf(), many(200, same), exhausted)
@@ -246,6 +257,7 @@ func TestEveryMark(t *testing.T) {
 	for _, m := range Marks() {
 		switch m.Name {
 		case "shared_client": // the runner's, which knows of other cells
+		case "search_bound", "not_monotonic": // TestSearchMarks
 		default:
 			if !got[m.Name] {
 				t.Errorf("no test provokes the mark %s", m.Name)
@@ -267,7 +279,7 @@ func TestThresholds(t *testing.T) {
 	}
 	program := below("", "metrics.ttft_ms.p99", 200, metric.NullIsUnknown).Program
 	judge := func(over string) []ThresholdResult {
-		out, err := Thresholds(&plan.Plan{Cells: cells, Thresholds: []plan.Threshold{{Name: "t", Over: over, Program: program}}}, entries)
+		out, err := Thresholds(&plan.Plan{Cells: cells, Thresholds: []plan.Threshold{{Name: "t", Over: over, Program: program}}}, entries, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,5 +294,114 @@ func TestThresholds(t *testing.T) {
 	entries[0].Metrics["ttft_ms"].P99 = nil
 	if r := judge("each"); r[0].Pass || !r[0].Undecided {
 		t.Errorf("an absent value: %+v", r[0])
+	}
+	if r := judge("median"); r[0].Pass || !r[0].Undecided || !strings.Contains(r[0].Message, "undecided: ttft_ms.p99 is missing") {
+		t.Errorf("the median of repeats one of which lacks the value: %+v", r[0])
+	}
+}
+
+// TestTurns: two conversations of three turns and one of one; the second turn of b fails.
+func TestTurns(t *testing.T) {
+	turn := func(n int32, sent, first int64, cached int32) record.Record {
+		r := stream(sent, 3, sent+first, sent+first+10, sent+first+20)
+		r.Phase, r.Turn, r.InputTokens, r.CachedTokens = 1, n, 100*(n+1), cached
+		return r
+	}
+	records := []record.Record{
+		turn(0, 1000, 100, 0), turn(1, 1200, 30, 90), turn(2, 1400, 50, 190),
+		turn(0, 1000, 200, 0), turn(1, 1200, 30, 90), turn(2, 1400, 70, 180),
+		turn(0, 1000, 300, 16),
+	}
+	records[4].Status = record.Reset
+	out := load.Outcome{Phases: []load.PhaseOutcome{{}, {Start: 1000 * msec, End: 3000 * msec}}}
+	e := &Summarise(cellOf(), &plan.Server{}, records, out)[0]
+	for path, want := range map[string]float64{
+		"turns.first.count": 3, "turns.first.ttft_ms.p50": 200, "turns.first.cached_tokens.max": 16, "turns.first.input_tokens.mean": 100,
+		"turns.later.count": 3, "turns.later.ttft_ms.mean": 50, "turns.later.cached_tokens.min": 90, "turns.later.tpot_ms.p50": 10, "turns.later.latency_ms.max": 90,
+	} {
+		if got := e.Value(path); got == nil || math.Abs(*got-want) > 1e-9 {
+			t.Errorf("%s is %v, want %v", path, show(got), want)
+		}
+	}
+	for _, bad := range []string{"turns.first.nothing.p50", "turns.later.ttft_ms.nothing", "turns.first"} {
+		if got := e.Value(bad); got != nil {
+			t.Errorf("%s is %v", bad, *got)
+		}
+	}
+	// Every path that the language knows is one that an entry can have.
+	for _, path := range metric.ResultPaths(nil, nil) {
+		if strings.HasPrefix(path, "goodput.") || strings.HasSuffix(path, ".p99") || strings.HasSuffix(path, ".p999") || strings.HasSuffix(path, ".p9999") {
+			continue // no slo; too few values
+		}
+		switch path {
+		case "window.drift", "window.trend_p": // a short window
+		default:
+			if e.Value(path) == nil && !strings.Contains(path, "reasoning_tokens") && !strings.Contains(path, "connect_ms") {
+				t.Errorf("%s has no value", path)
+			}
+		}
+	}
+	if e := Summarise(cellOf(), &plan.Server{}, records[:1], out)[0]; e.Turns != nil || e.Value("turns.first.count") != nil {
+		t.Errorf("one turn: %+v", e.Turns)
+	}
+}
+
+// against is the condition column a > factor × column b.
+func against(a, b string, factor float64) *metric.Program {
+	return &metric.Program{Columns: []string{a, b}, Consts: []float64{factor}, Depth: 3, Bool: true, Code: []metric.Instr{
+		{Op: metric.Col}, {Op: metric.Const}, {Op: metric.Col, Arg: 1}, {Op: metric.Mul}, {Op: metric.Gt, Arg: metric.NullIsUnknown},
+	}}
+}
+
+// TestBaselineAndPeer: thresholds that compare with another run, and with another cell.
+func TestBaselineAndPeer(t *testing.T) {
+	const rate = "throughput.output_tokens_per_s"
+	entries := slices.Concat(measured("a", "", 100, 110, 120), measured("b", "", 90, 100, 95))
+	p := &plan.Plan{}
+	for i := range entries {
+		c, err := addr.Parse(entries[i].Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Cells = append(p.Cells, plan.Cell{Name: entries[i].Address, Address: c})
+	}
+	slower, unlike := measured("a", "", 101, 105, 99), measured("a", "", 100, 100, 100)
+	for i := range unlike {
+		unlike[i].Workload = "another"
+	}
+	peer := map[string]map[string]string{"peer(server=b)": {"server": "b"}}
+	for _, c := range []struct {
+		name      string
+		threshold plan.Threshold
+		baseline  *Baseline
+		pass      []bool
+		message   string
+	}{
+		{"medians: 110 against 101", plan.Threshold{Program: against(rate, "baseline."+rate, 1), Over: "median"}, &Baseline{"base", slower}, []bool{true}, ""},
+		{"5 % is not 10 %", plan.Threshold{Program: against(rate, "baseline."+rate, 1.1), Over: "median"}, &Baseline{"base", slower}, []bool{false}, "not met:  [output_tokens_per_s = 110, baseline.output_tokens_per_s = 101]"},
+		{"each: 100 of 101, 110 of 105, 120 of 130", plan.Threshold{Program: against(rate, "baseline."+rate, 1), Over: "each"}, &Baseline{"base", measured("a", "", 101, 105, 130)}, []bool{false, true, false}, ""},
+		{"no baseline", plan.Threshold{Program: against(rate, "baseline."+rate, 1), Over: "median"}, nil, []bool{false}, "undecided: no --baseline was given"},
+		{"another cell", plan.Threshold{Program: against(rate, "baseline."+rate, 1), Over: "median"}, &Baseline{"base", measured("c", "", 1)}, []bool{false}, "the baseline base has no such cell"},
+		{"another workload", plan.Threshold{Program: against(rate, "baseline."+rate, 1), Over: "median"}, &Baseline{"base", unlike}, []bool{false}, "the baseline base had another workload"},
+		{"peer: 110 against 95", plan.Threshold{Program: against(rate, "peer(server=b)."+rate, 1.1), Peers: peer, Over: "median"}, nil, []bool{true}, ""},
+		{"peer, not so much", plan.Threshold{Program: against(rate, "peer(server=b)."+rate, 1.2), Peers: peer, Over: "median"}, nil, []bool{false}, "peer(server=b).output_tokens_per_s = 95]"},
+		{"no such peer", plan.Threshold{Program: against(rate, "peer(server=z)."+rate, 1), Peers: map[string]map[string]string{"peer(server=z)": {"server": "z"}}, Over: "median"}, nil, []bool{false}, "there is no peer(server=z) beside this cell"},
+	} {
+		c.threshold.Where = map[string]string{"server": "a"}
+		p.Thresholds = []plan.Threshold{c.threshold}
+		got, err := Thresholds(p, entries, c.baseline)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var pass []bool
+		for _, r := range got {
+			pass = append(pass, r.Pass)
+			if r.Undecided != strings.Contains(c.message, "undecided") && !strings.Contains(c.message, "the ") && !strings.Contains(c.message, "there") {
+				t.Errorf("%s: undecided %v", c.name, r.Undecided)
+			}
+		}
+		if !slices.Equal(pass, c.pass) || !strings.Contains(got[0].Message, c.message) {
+			t.Errorf("%s: %v %q, want %v %q", c.name, pass, got[0].Message, c.pass, c.message)
+		}
 	}
 }

@@ -15,6 +15,18 @@ import (
 
 // Summarise makes the entries of a cell, one for each measured phase, from its records.
 func Summarise(c *plan.Cell, s *plan.Server, records []record.Record, out load.Outcome) []Entry {
+	summarise := summarisePhases
+	if c.Search != nil {
+		summarise = summariseSearch
+	}
+	entries := summarise(c, s, records, out)
+	if len(entries) == 0 && out.Interrupted {
+		return SkippedEntries(c, s, "interrupted before anything was measured")
+	}
+	return entries
+}
+
+func summarisePhases(c *plan.Cell, s *plan.Server, records []record.Record, out load.Outcome) []Entry {
 	var entries []Entry
 	for i := range c.Phases {
 		if !c.Phases[i].Measure || i >= len(out.Phases) {
@@ -27,10 +39,22 @@ func Summarise(c *plan.Cell, s *plan.Server, records []record.Record, out load.O
 		e.Verdict = verdict(&e)
 		entries = append(entries, e)
 	}
-	if len(entries) == 0 && out.Interrupted {
-		return SkippedEntries(c, s, "interrupted before anything was measured")
-	}
 	return entries
+}
+
+// Conclude judges what was measured of a cell by how it ended: "succeeded", "failed" or
+// "interrupted".
+func Conclude(entries []Entry, outcome, cause string) {
+	for i := range entries {
+		e := &entries[i]
+		switch {
+		case e.Verdict == Skipped:
+		case outcome == "failed":
+			e.Verdict, e.Cause = Failed, cause
+		case outcome == "interrupted" && e.Requests.OK == 0:
+			e.Verdict, e.Cause = Skipped, "interrupted before a request succeeded"
+		}
+	}
 }
 
 // FailedEntries are the entries of a cell that could not be measured.
@@ -58,7 +82,7 @@ func without(c *plan.Cell, s *plan.Server, v Verdict, cause string) []Entry {
 func newEntry(c *plan.Cell, s *plan.Server, phase string) Entry {
 	e := Entry{
 		Address: c.Name, Benchmark: c.Address.Benchmark, Server: c.Server, Framework: s.Framework, Model: s.Model,
-		Dataset: c.Dataset, Matrix: map[string]string{}, Axes: []string{}, Repeat: c.Address.Repeat, Session: c.Session, Phase: phase, Digest: c.Digest,
+		Dataset: c.Dataset, Matrix: map[string]string{}, Axes: []string{}, Repeat: c.Address.Repeat, Session: c.Session, Phase: phase, Digest: c.Digest, Workload: c.Workload,
 		Marks: []Mark{}, Metrics: map[string]*Stats{}, Throughput: map[string]*float64{}, WholeRun: map[string]*float64{},
 		Goodput: map[string]*Goodput{}, Telemetry: map[string]*float64{}, Errors: []ErrorCount{},
 	}
@@ -95,6 +119,7 @@ func (w *window) fill(e *Entry, interrupted bool) {
 	w.throughput(e)
 	w.wholeRun(e)
 	w.goodput(e)
+	e.Turns = w.turns()
 }
 
 // requests counts the phase's requests and keeps the ok ones.
@@ -148,10 +173,10 @@ func (w *window) errors() []ErrorCount {
 // scenario's own metrics.
 func (w *window) metrics(e *Entry) {
 	sorted := &sorter{}
-	column := make([]float64, len(w.ok)) // one for all: stats sorts it
+	into := make([]float64, len(w.ok)) // one for all: stats sorts it
 	for _, f := range fields {
 		if f.Stat {
-			e.Metrics[f.Name] = sorted.stats(w.column(column, f.Name))
+			e.Metrics[f.Name] = sorted.stats(column(w.ok, into, f.Name))
 		}
 	}
 	total := 0
@@ -174,10 +199,10 @@ func (w *window) metrics(e *Entry) {
 	}
 }
 
-// column fills in a field of the ok requests.
-func (w *window) column(into []float64, name string) []float64 {
+// column fills in a field of some requests.
+func column(records []*record.Record, into []float64, name string) []float64 {
 	value := values[name]
-	for i, rec := range w.ok {
+	for i, rec := range records {
 		into[i] = value(rec)
 	}
 	return into
@@ -189,7 +214,7 @@ func (w *window) eval(p *metric.Program) []float64 {
 	cols := make([][]float64, len(p.Columns))
 	for i, name := range p.Columns {
 		if w.read[name] == nil {
-			w.read[name] = w.column(make([]float64, len(w.ok)), name)
+			w.read[name] = column(w.ok, make([]float64, len(w.ok)), name)
 		}
 		cols[i] = w.read[name]
 	}

@@ -11,6 +11,7 @@ type Request struct {
 	Parallelism int       `json:"parallelism"`
 	KeepServers bool      `json:"keep_servers,omitempty"`
 	Strict      bool      `json:"strict"`
+	Baseline    string    `json:"baseline,omitempty"` // absolute path of a run's folder or a summary.json
 }
 
 // Setting is one --var or --var-file of the command line.

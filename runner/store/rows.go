@@ -120,6 +120,7 @@ var stamps = []struct {
 	{"last_token_ns", func(r *record.Record) *int64 { return &r.LastToken }},
 	{"stream_end_ns", func(r *record.Record) *int64 { return &r.StreamEnd }},
 	{"connect_ns", func(r *record.Record) *int64 { return &r.Connect }},
+	{"round_trip_ns", func(r *record.Record) *int64 { return &r.RoundTrip }},
 }
 
 func (w *Rows) appendRow(b []byte, rec *record.Record) []byte {
@@ -130,6 +131,12 @@ func (w *Rows) appendRow(b []byte, rec *record.Record) []byte {
 	b = strconv.AppendInt(b, int64(rec.Phase), 10)
 	b = append(b, `,"measured":`...)
 	b = strconv.AppendBool(b, w.phases[rec.Phase].Measure)
+	if rec.SearchValue != 0 {
+		b = append(b, `,"search_step":`...)
+		b = strconv.AppendInt(b, int64(rec.SearchStep), 10)
+		b = append(b, `,"search_value":`...)
+		b = appendNumber(b, rec.SearchValue)
+	}
 	for i := range w.fields {
 		f := &w.fields[i]
 		b = append(b, ',', '"')
@@ -234,6 +241,8 @@ func appendCount(b []byte, n int32) []byte {
 type row struct {
 	RequestID        string         `json:"request_id"`
 	PhaseIndex       int            `json:"phase_index"`
+	SearchStep       int            `json:"search_step"`
+	SearchValue      float64        `json:"search_value"`
 	Worker           int32          `json:"worker"`
 	Conversation     int64          `json:"conversation"`
 	ConversationID   string         `json:"conversation_id"`
@@ -251,6 +260,7 @@ type row struct {
 	LastToken        int64          `json:"last_token_ns"`
 	StreamEnd        int64          `json:"stream_end_ns"`
 	Connect          int64          `json:"connect_ns"`
+	RoundTrip        int64          `json:"round_trip_ns"`
 	Reconnects       int32          `json:"reconnects"`
 	Retries          int32          `json:"retries"`
 	InputTokens      *int32         `json:"input_tokens"`
@@ -273,8 +283,10 @@ type row struct {
 }
 
 // ReadRows reads the records of cell n back, to its last whole line.
-func (r *Run) ReadRows(n int) ([]record.Record, error) {
-	file, err := os.Open(r.RowsPath(n))
+func (r *Run) ReadRows(n int) ([]record.Record, error) { return readRowFile(r.RowsPath(n)) }
+
+func readRowFile(path string) ([]record.Record, error) {
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read rows: %w", err)
 	}
@@ -319,11 +331,11 @@ func (w *row) record() (record.Record, error) {
 		return record.Record{}, err
 	}
 	rec := record.Record{
-		ID: w.RequestID, Phase: w.PhaseIndex, Worker: w.Worker,
+		ID: w.RequestID, Phase: w.PhaseIndex, SearchStep: w.SearchStep, SearchValue: w.SearchValue, Worker: w.Worker,
 		Conversation: w.Conversation, ConversationID: w.ConversationID, DatasetRow: -1, Turn: w.Turn, LastTurn: w.LastTurn,
 		HistoryTokens: count(w.HistoryTokens), AskedMin: count(w.AskedMin), AskedMax: count(w.AskedMax),
 		Scheduled: w.Scheduled, Sent: w.Sent, FirstEvent: w.FirstEvent, FirstToken: w.FirstToken, FirstOut: w.FirstOut,
-		LastToken: w.LastToken, StreamEnd: w.StreamEnd, Connect: w.Connect, Reconnects: w.Reconnects, Retries: w.Retries,
+		LastToken: w.LastToken, StreamEnd: w.StreamEnd, Connect: w.Connect, RoundTrip: w.RoundTrip, Reconnects: w.Reconnects, Retries: w.Retries,
 		InputTokens: count(w.InputTokens), OutputTokens: count(w.OutputTokens), CachedTokens: count(w.CachedTokens),
 		ReasoningTokens: count(w.ReasoningTokens), FirstEventTokens: count(w.FirstEventTokens), FirstOutTokens: count(w.FirstOutTokens), ReasoningEvents: w.ReasoningEvents,
 		TokenSource: source, FinishReason: w.FinishReason, Status: status, Error: w.Error,

@@ -10,10 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"time"
-
-	"sparkrun/runner/journal"
 )
 
 // Run is the folder of one run.
@@ -83,44 +80,6 @@ func Open(dir string) (*Run, error) {
 		return nil, fmt.Errorf("open run: %s has no journal: is it a run's folder (results/<scenario>/<run-id>)?", dir)
 	}
 	return r, nil
-}
-
-// Find returns the run that arg names: a folder, or a run id under dir. With arg "" it is
-// the newest unfinished run under dir.
-func Find(dir, arg string) (*Run, error) {
-	if arg != "" {
-		if _, err := os.Stat(arg); err == nil {
-			return Open(arg)
-		}
-		found, _ := filepath.Glob(filepath.Join(dir, "*", arg))
-		if len(found) != 1 {
-			return nil, fmt.Errorf("no run %q: it is neither a folder nor a run id in %s", arg, dir)
-		}
-		return Open(found[0])
-	}
-	journals, _ := filepath.Glob(filepath.Join(dir, "*", "*", "journal.jsonl"))
-	journals = slices.DeleteFunc(journals, func(p string) bool {
-		return filepath.Base(filepath.Dir(p)) == "latest"
-	})
-	slices.SortFunc(journals, func(a, b string) int { return modified(b).Compare(modified(a)) })
-	for _, path := range journals {
-		lines, err := journal.Read(path)
-		if err != nil {
-			return nil, err
-		}
-		if code, ended := journal.Ended(lines); !ended || code == 130 {
-			return Open(filepath.Dir(path))
-		}
-	}
-	return nil, fmt.Errorf("no unfinished run in %s: name one, as in: sparkrun resume results/SCENARIO/RUN", dir)
-}
-
-func modified(path string) time.Time {
-	info, err := os.Stat(path)
-	if err != nil {
-		return time.Time{}
-	}
-	return info.ModTime()
 }
 
 // Path is a path inside the run's folder.

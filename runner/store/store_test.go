@@ -12,6 +12,7 @@ import (
 	"sparkrun/runner/journal"
 	"sparkrun/runner/record"
 	"sparkrun/runner/result"
+	"sparkrun/scenario/metric"
 	"sparkrun/scenario/plan"
 )
 
@@ -32,7 +33,7 @@ func cell() *plan.Cell {
 func TestRowsReadBack(t *testing.T) {
 	r := create(t, "one")
 	records := []record.Record{
-		{ID: "a", ConversationID: "c\"1", Conversation: 4, DatasetRow: 7, Turn: 2, HistoryTokens: 30, AskedMin: 5, AskedMax: 6, Scheduled: 10, Sent: 20, FirstEvent: 30, FirstToken: 40, FirstOut: 45, LastToken: 60, StreamEnd: 70, Connect: 5, Reconnects: 1, Retries: 2, Matches: record.Differs, System: "be brief", Prompt: "hello",
+		{ID: "a", ConversationID: "c\"1", Conversation: 4, SearchStep: 3, SearchValue: 2.5, DatasetRow: 7, Turn: 2, HistoryTokens: 30, AskedMin: 5, AskedMax: 6, Scheduled: 10, Sent: 20, FirstEvent: 30, FirstToken: 40, FirstOut: 45, LastToken: 60, StreamEnd: 70, Connect: 5, RoundTrip: 4, Reconnects: 1, Retries: 2, Matches: record.Differs, System: "be brief", Prompt: "hello",
 			InputTokens: 8, OutputTokens: 3, CachedTokens: 0, ReasoningTokens: 1, FirstEventTokens: 1, FirstOutTokens: 2, ReasoningEvents: 1, LastTurn: true, TokenSource: record.TokensUsage, Stamp: record.StampKernel, FinishReason: "length",
 			Events: []record.Event{{At: 40}, {At: 50}, {At: 60}}, Answer: record.Answer{Content: "grüße\n", Reasoning: "r"}},
 		{ID: "b", DatasetRow: -1, HistoryTokens: -1, AskedMin: -1, AskedMax: -1, Scheduled: 11, Sent: 21, StreamEnd: 31, InputTokens: -1, OutputTokens: -1, CachedTokens: -1, ReasoningTokens: -1, FirstEventTokens: -1, FirstOutTokens: -1, Status: 429, Error: "HTTP 429: \"slow\""},
@@ -139,17 +140,56 @@ func TestFind(t *testing.T) {
 	if target, err := os.Readlink(filepath.Join(dir, "s", "latest")); err != nil || target != "stopped" {
 		t.Errorf("latest is %q, %v", target, err)
 	}
-	for arg, want := range map[string]string{"": "stopped", "cut": "cut", filepath.Join(dir, "s", "done"): "done"} {
+	for arg, want := range map[string]string{"cu": "cut", "cut": "cut", "s/done": "done", "s/do": "done", "s/latest": "stopped", filepath.Join(dir, "s", "done"): "done"} {
 		if r, err := Find(dir, arg); err != nil || r.ID != want {
 			t.Errorf("Find(%q) is %v, %v; want %s", arg, r, err, want)
 		}
 	}
-	if _, err := Find(dir, "nothing"); err == nil {
-		t.Error("a run that is not there is found")
+	for _, arg := range []string{"nothing", "s/nothing", "s/", "z/cut", "z/latest", "../s", "", "latest"} {
+		if r, err := Find(dir, arg); err == nil {
+			t.Errorf("Find(%q) is %v", arg, r)
+		}
+	}
+	if r, err := Unfinished(dir); err != nil || r.ID != "stopped" {
+		t.Errorf("unfinished: %v, %v", r, err)
+	}
+	if _, err := Create(dir, "s", "cut2"); err != nil {
+		t.Fatal(err)
+	}
+	end(&Run{ID: "cut2", Dir: filepath.Join(dir, "s", "cut2")}, 0)
+	if _, err := Find(dir, "cu"); err == nil || !strings.Contains(err.Error(), "2 runs: s/cut2, s/cut") {
+		t.Errorf("two runs begin with cu: %v", err)
+	}
+	if r, err := Find(dir, "cut"); err != nil || r.ID != "cut" {
+		t.Errorf("a whole id: %v, %v", r, err)
 	}
 }
 
 func FuzzRows(f *testing.F) {
 	f.Add([]byte(`{"request_id":"a","status":"ok","token_source":"usage","token_events_ns":[1,2]}` + "\n"))
 	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = readRows(bytes.NewReader(b)) })
+}
+
+// FuzzSummary: whatever a file has that is named as one, comparing it does not break.
+func FuzzSummary(f *testing.F) {
+	f.Add([]byte(`{"schema":1,"cells":[{"address":"benchmark.b#1","turns":{},"metrics":{"ttft_ms":null},"goodput":{"all":null}},{"address":"benchmark.b#2","matrix":{"a":"1"},"verdict":"ok","throughput":{"output_tokens_per_s":1}}]}`))
+	gate, err := result.ParseGate("output_tokens_per_s<-5%", metric.ResultPaths(nil, nil))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		s, err := parseSummary(b)
+		if err != nil {
+			return
+		}
+		side := result.Side{Name: s.Run.ID, Entries: s.Cells}
+		result.CompareRuns(side, side)
+		result.Gates([]*result.Gate{gate}, side, side)
+		result.NewSummary(&s.Run, s.Cells, s.Thresholds)
+		for i := range s.Cells {
+			for _, path := range metric.ResultPaths([]string{"mine"}, []string{"fast"}) {
+				s.Cells[i].Value(path)
+			}
+		}
+	})
 }

@@ -1,5 +1,10 @@
 package addr
 
+import (
+	"math"
+	"strconv"
+)
+
 // Axis is one matrix axis of a cell and the value it has there. Value is the printed
 // form without quotes: "16", "vllm", "a b".
 type Axis struct {
@@ -15,8 +20,31 @@ type Cell struct {
 	Repeat    int    // from 1
 }
 
+// Instead is the cell with other values on some axes.
+func (c Cell) Instead(values map[string]string) Cell {
+	axes := make([]Axis, len(c.Axes))
+	for i, a := range c.Axes {
+		if v, ok := values[a.Name]; ok {
+			a.Value = v
+		}
+		axes[i] = a
+	}
+	c.Axes = axes
+	return c
+}
+
 // Server is the address of a server block: server.NAME.
 func Server(name string) string { return "server." + name }
 
 // Dataset is the address of a dataset block: dataset.NAME.
 func Dataset(name string) string { return "dataset." + name }
+
+// Number is the value of an axis as a number, NaN where it is none.
+func (c Cell) Number(axis string) float64 {
+	v, _ := c.Value(axis)
+	n, err := strconv.ParseFloat(v, 64)
+	if err != nil {
+		return math.NaN()
+	}
+	return n
+}

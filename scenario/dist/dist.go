@@ -18,6 +18,9 @@ const (
 	Poisson     Kind = "poisson"
 	Zipf        Kind = "zipf"
 	Choice      Kind = "choice"
+	// Described is a distribution that was read back from a plan's JSON: its source alone
+	// is known, it can't be sampled.
+	Described Kind = "described"
 )
 
 // Dist is a distribution of numbers. Times are in nanoseconds. The zero Dist is the
@@ -46,6 +49,16 @@ func (d Dist) MarshalJSON() ([]byte, error) {
 		return json.Marshal(d.Value)
 	}
 	return json.Marshal(d.String())
+}
+
+// UnmarshalJSON reads what MarshalJSON writes: a constant, or a Described one.
+func (d *Dist) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		*d = Dist{Kind: Described}
+		return json.Unmarshal(b, &d.Source)
+	}
+	*d = Dist{Kind: Constant}
+	return json.Unmarshal(b, &d.Value)
 }
 
 // String is the source of the distribution, or the number of a constant.

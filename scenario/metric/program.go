@@ -208,18 +208,52 @@ func binary(in Instr, out, x, y []float64) {
 			out[i] = or(x[i], y[i])
 		}
 	default:
-		null := onNull(in.Arg)
-		for i := range out {
-			switch a, b := x[i], y[i]; {
-			case a != a || b != b: // NaN
-				out[i] = null
-			case compare(in.Op, a, b):
-				out[i] = 1
-			default:
-				out[i] = 0
-			}
-		}
+		compare(in, out, x, y)
 	}
+}
+
+// compare is binary for comparisons. One with NaN is false, but for !=.
+func compare(in Instr, out, x, y []float64) {
+	null := onNull(in.Arg)
+	switch in.Op {
+	case Lt:
+		for i := range out {
+			out[i] = truth(x[i] < y[i], x[i], y[i], null)
+		}
+	case Le:
+		for i := range out {
+			out[i] = truth(x[i] <= y[i], x[i], y[i], null)
+		}
+	case Gt:
+		for i := range out {
+			out[i] = truth(x[i] > y[i], x[i], y[i], null)
+		}
+	case Ge:
+		for i := range out {
+			out[i] = truth(x[i] >= y[i], x[i], y[i], null)
+		}
+	case Eq:
+		for i := range out {
+			out[i] = truth(x[i] == y[i], x[i], y[i], null)
+		}
+	case Ne:
+		for i := range out {
+			out[i] = truth(x[i] < y[i] || x[i] > y[i], x[i], y[i], null)
+		}
+	default:
+		panic(fmt.Sprintf("metric: operation %d has not two operands", in.Op))
+	}
+}
+
+// truth is 1 or 0 for a comparison of x and y, null where one of them is NaN.
+func truth(is bool, x, y, null float64) float64 {
+	switch {
+	case is:
+		return 1
+	case x != x || y != y:
+		return null
+	}
+	return 0
 }
 
 // choose is Select: condition ? yes : no.
@@ -266,22 +300,4 @@ func onNull(arg int) float64 {
 		return math.NaN()
 	}
 	return 0
-}
-
-func compare(op Op, x, y float64) bool {
-	switch op {
-	case Lt:
-		return x < y
-	case Le:
-		return x <= y
-	case Gt:
-		return x > y
-	case Ge:
-		return x >= y
-	case Eq:
-		return x == y
-	case Ne:
-		return x != y
-	}
-	panic(fmt.Sprintf("metric: operation %d has not two operands", op))
 }

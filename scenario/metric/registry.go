@@ -90,6 +90,10 @@ var window = []Number{
 // Statistics are the words after a summarised number: result.ttft_ms.p99.
 var Statistics = []string{"count", "mean", "std", "min", "p25", "p50", "p75", "p90", "p95", "p99", "p999", "p9999", "max"}
 
+// TurnFields are the fields that are summarised for the first turns of conversations and
+// for the later ones: result.turns.first.X, result.turns.later.X.
+var TurnFields = []string{"ttft_ms", "tpot_ms", "latency_ms", "input_tokens", "cached_tokens"}
+
 // Goodput are the words after result.goodput.<slo>.
 var Goodput = []string{"requests_per_s", "slo_attainment"}
 
@@ -109,7 +113,10 @@ func ResultPaths(metrics, slos []string) []string {
 		}
 	}
 	for _, n := range throughput {
-		paths = append(paths, "throughput."+n.Name, "whole_run."+n.Name)
+		paths = append(paths, "throughput."+n.Name)
+		if n.Name != "concurrency_achieved" { // an average over a window
+			paths = append(paths, "whole_run."+n.Name)
+		}
 	}
 	for _, n := range counts {
 		paths = append(paths, "requests."+n.Name)
@@ -122,15 +129,26 @@ func ResultPaths(metrics, slos []string) []string {
 	for _, n := range window {
 		paths = append(paths, "window."+n.Name)
 	}
+	for _, t := range []string{"first", "later"} {
+		paths = append(paths, "turns."+t+".count")
+		for _, f := range TurnFields {
+			for _, s := range Statistics {
+				paths = append(paths, "turns."+t+"."+f+"."+s)
+			}
+		}
+	}
 	return paths
 }
+
+// SearchValue is the path of what a search has found: only cells with a search have it.
+const SearchValue = "search.value"
 
 // FullPath is a path of ResultPaths for what a scenario may write short: ttft_ms.p99 for
 // metrics.ttft_ms.p99, output_tokens_per_s for throughput.output_tokens_per_s.
 func FullPath(path string) string {
 	first, _, _ := strings.Cut(path, ".")
 	switch first {
-	case "metrics", "throughput", "whole_run", "requests", "goodput", "window":
+	case "metrics", "throughput", "whole_run", "requests", "goodput", "window", "turns", "search":
 		return path
 	}
 	for _, n := range throughput {

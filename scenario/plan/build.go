@@ -1,11 +1,13 @@
 package plan
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -24,12 +26,14 @@ func Build(p *Plan) {
 	for i := range p.Datasets {
 		d := &p.Datasets[i]
 		d.Digest = digest(d.Digest, d.Type, d.Values)
+		d.Needs = p.needs(d.Address)
 	}
 	for i := range p.Cells {
 		c := &p.Cells[i]
 		c.Name, c.Canonical = c.Address.String(), c.Address.Canonical()
 		c.Seed = cellSeed(p.benchmark(c.Address.Benchmark).Seed, c.Address)
 		c.Digest = digest(p.Version, c.Canonical, p.server(c.Server).Digest, p.dataset(c.Dataset).Digest, c.shape())
+		c.Workload = digest(p.dataset(c.Dataset).Digest, c.workload())
 		c.Estimate = c.estimate()
 	}
 	p.order()
@@ -45,6 +49,40 @@ func Build(p *Plan) {
 			p.Estimate.Requests += c.Estimate.Requests
 		}
 	}
+}
+
+// needs is the most that a cell asks of a dataset, as far as its phases say.
+func (p *Plan) needs(dataset string) Amount {
+	most := Amount{-1, -1}
+	for i := range p.Cells {
+		c := &p.Cells[i]
+		if c.Dataset != dataset {
+			continue
+		}
+		most.Turns = max(most.Turns, c.estimate().Requests)
+		most.Conversations = max(most.Conversations, c.conversations())
+	}
+	return most
+}
+
+// conversations is how many a cell begins, -1 where a phase does not say. Those whose
+// first turns a phase has played go on in the next.
+func (c *Cell) conversations() int64 {
+	begun, open := int64(0), int64(0)
+	for _, ph := range c.Phases {
+		switch {
+		case ph.Conversations == 0:
+			return -1
+		case ph.FirstTurnOnly:
+			begun += ph.Conversations
+			open += ph.Conversations
+		default:
+			goOn := min(open, ph.Conversations)
+			open -= goOn
+			begun += ph.Conversations - goOn
+		}
+	}
+	return begun
 }
 
 // cellSeed seeds what a cell sends. The server is left out of it, so that every server
@@ -74,7 +112,15 @@ func serverShape(s *Server) any {
 // shape is what of a cell shapes its numbers, apart from its server and dataset. Metrics
 // and slos are computed from the rows and may change.
 func (c *Cell) shape() any {
-	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort}
+	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort, c.Search}
+}
+
+// workload is what is sent and when, whatever the seed. Headers are left out: they are
+// mostly keys.
+func (c *Cell) workload() any {
+	r := c.Request
+	r.Headers = nil
+	return []any{c.API, c.Stream, c.Phases, c.Conversations, r}
 }
 
 func (p *Plan) benchmark(name string) *Benchmark {
@@ -148,6 +194,11 @@ func arrange(cells []Cell, b Benchmark) []Cell {
 	for _, k := range keys {
 		g := groups[k]
 		r.Shuffle(len(g), func(i, j int) { g[i], g[j] = g[j], g[i] })
+		if b.SkipAbove != nil { // what decides must come first
+			slices.SortStableFunc(g, func(a, c Cell) int {
+				return cmp.Compare(a.Address.Number(b.SkipAbove.Axis), c.Address.Number(b.SkipAbove.Axis))
+			})
+		}
 		out = append(out, g...)
 	}
 	return out
@@ -259,7 +310,18 @@ func (c *Cell) estimate() Estimate {
 			sum.Requests += e.Requests
 		}
 	}
+	if s := c.Search; s != nil {
+		steps := s.estimate()
+		sum.Seconds *= steps
+		sum.Requests = -1
+	}
 	return sum
+}
+
+// estimate is about how many measurements a search takes: the way up, the halving, and
+// the confirmation.
+func (s *Search) estimate() float64 {
+	return min(float64(s.MaxSteps), math.Ceil(math.Log2(float64(len(s.Rungs))+1))+2+float64(s.Confirm))
 }
 
 // Estimate is the phase's length and number of requests as far as its declaration says:

@@ -95,6 +95,17 @@ type Dataset struct {
 	Type    string        `json:"type"`
 	Values  schema.Values `json:"attributes"`
 	Digest  string        `json:"digest"`
+	// Needs is what the largest of its cells sends; Has is what there is, nil where nobody
+	// has counted it.
+	Needs Amount  `json:"needs"`
+	Has   *Amount `json:"has"`
+}
+
+// Amount is a number of conversations and of their user turns (requests); -1 is not
+// known, or endless.
+type Amount struct {
+	Conversations int64 `json:"conversations"`
+	Turns         int64 `json:"turns"`
 }
 
 // Benchmark is how the cells of a benchmark are put in order.
@@ -102,6 +113,16 @@ type Benchmark struct {
 	Name  string `json:"name"`
 	Order string `json:"order"` // "grouped", "interleaved" or "file"
 	Seed  uint64 `json:"seed"`  // of the shuffle and of what is sent
+	// SkipAbove leaves cells out that lie above one whose results are bad enough.
+	SkipAbove *SkipAbove `json:"skip_above,omitempty"`
+}
+
+// SkipAbove is a rule: where a cell meets the condition, those that differ from it by a
+// greater value of the axis alone are skipped.
+type SkipAbove struct {
+	Axis    string          `json:"axis"`
+	Source  string          `json:"when"`
+	Program *metric.Program `json:"program"` // over result paths
 }
 
 // Session is a stretch of cells on one server start: start → cells → stop. Sessions
@@ -121,6 +142,9 @@ type Cell struct {
 	Canonical string    `json:"canonical"` // Address.Canonical(): the key in journals
 	Number    int       `json:"number"`    // from 1: the n in rows/<n>.jsonl
 	Digest    string    `json:"digest"`    // everything that shapes the number
+	// Workload is what is sent and when, without who answers: cells with the same one may
+	// be compared.
+	Workload string `json:"workload"`
 
 	Server  string `json:"server"`  // address
 	Dataset string `json:"dataset"` // address
@@ -134,9 +158,28 @@ type Cell struct {
 	Request       Request       `json:"request"`
 	Record        Record        `json:"record"`
 	Abort         *Abort        `json:"abort,omitempty"`
+	Search        *Search       `json:"search,omitempty"` // Phases are then those of its lowest value
 	Metrics       []Metric      `json:"metrics"`
 	SLOs          []SLO         `json:"slos"`
 	Estimate      Estimate      `json:"estimate"`
+}
+
+// Search looks for the highest value whose phases meet a goal. The values that it may try
+// are known beforehand, so that a run of it is as repeatable as any cell.
+type Search struct {
+	Name     string          `json:"name"`
+	Vary     string          `json:"vary"` // "rate" or "concurrency"
+	Goal     string          `json:"goal"` // the expression's text
+	Program  *metric.Program `json:"program"`
+	MaxSteps int64           `json:"max_steps"`
+	Confirm  int64           `json:"confirm"` // times the found value is measured again
+	Rungs    []Rung          `json:"rungs"`   // by value
+}
+
+// Rung is a value that a search may try, and the phases that it has then.
+type Rung struct {
+	Value  float64 `json:"value"`
+	Phases []Phase `json:"phases"`
 }
 
 // Estimate is what is known of the size beforehand. Requests is -1 where only the run
@@ -168,6 +211,7 @@ type Phase struct {
 	DrainHere     bool          `json:"drain_here"`                // drain at the end of this phase, not only of the last
 	FirstTurnOnly bool          `json:"first_turn_only,omitempty"` // later phases go on with the conversations
 	EarlyStop     bool          `json:"early_stop,omitempty"`      // end when a conversation ends and none replaces it
+	UntilStable   bool          `json:"until_stable,omitempty"`    // end when requests take as long as those before them
 }
 
 // OpenLoop reports whether requests leave when they arrive, not when others end.
@@ -250,9 +294,15 @@ type Threshold struct {
 	ErrorMessage string            `json:"error_message"`
 	Where        map[string]string `json:"where,omitempty"` // axis → value as printed
 	Phase        string            `json:"phase,omitempty"`
-	Over         string            `json:"over"`    // "median" or "each"
-	Program      *metric.Program   `json:"program"` // columns are result paths: "ttft_ms.p99"
-	Range        string            `json:"range"`   // file:line
+	Over         string            `json:"over"` // "median" or "each"
+	// Program's columns are paths of metric.ResultPaths, of the cell itself, or after
+	// "baseline." of the same cell of the baseline, or after a name of Peers and "." of
+	// that peer.
+	Program *metric.Program `json:"program"`
+	// Peers are the cells that the condition compares with: a name as peer(server=sglang),
+	// and the axis values that are another there.
+	Peers map[string]map[string]string `json:"peers,omitempty"`
+	Range string                       `json:"range"` // file:line
 }
 
 // Sink is where results go.

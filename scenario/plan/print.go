@@ -61,6 +61,9 @@ func (p *Plan) Text(w io.Writer, o TextOptions) error {
 			for j := range c.Phases {
 				fmt.Fprintf(out, "  %s\t%s\n", c.Phases[j].Name, c.Phases[j].describe())
 			}
+			if s := c.Search; s != nil {
+				fmt.Fprintf(out, "  search %s\t%s from %g to %g in %d rungs, goal %s\n", s.Name, s.Vary, s.Rungs[0].Value, s.Rungs[len(s.Rungs)-1].Value, len(s.Rungs), s.Goal)
+			}
 			for _, m := range c.Metrics {
 				fmt.Fprintf(out, "  metric %s\t%s\n", m.Name, m.Source)
 			}
@@ -71,6 +74,7 @@ func (p *Plan) Text(w io.Writer, o TextOptions) error {
 	}
 	for _, d := range p.Datasets {
 		fmt.Fprintf(out, "%s\t%s%s\n", d.Address, d.Type, settings(d.Values))
+		fmt.Fprintf(out, "  needed by a cell\t%s\n  there\t%s\n", d.Needs, d.Has.there())
 	}
 	for _, t := range p.Thresholds {
 		fmt.Fprintf(out, "threshold.%s\t%s\n", t.Name, t.Source)
@@ -113,6 +117,32 @@ func where(s *Server) string {
 	return " on " + strings.Join(s.Nodes, ", ")
 }
 
+// String says an amount as far as it is known.
+func (a Amount) String() string {
+	var parts []string
+	if a.Conversations >= 0 {
+		parts = append(parts, count(int(a.Conversations), "conversation"))
+	}
+	if a.Turns >= 0 {
+		parts = append(parts, count(int(a.Turns), "turn"))
+	}
+	if parts == nil {
+		return "by time"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// there says what a dataset has.
+func (a *Amount) there() string {
+	switch {
+	case a == nil:
+		return "not counted: the file is large, sparkrun dataset stats reads it"
+	case a.Conversations < 0:
+		return "endless"
+	}
+	return count(int(a.Conversations), "conversation") + ", " + count(int(a.Turns), "turn")
+}
+
 // describe says what a phase does and when it ends.
 func (ph *Phase) describe() string {
 	var parts []string
@@ -120,11 +150,13 @@ func (ph *Phase) describe() string {
 	switch {
 	case ph.Rate != nil:
 		add("rate %s %s/s, %s arrivals", ph.Rate, ph.RateOf, ph.Arrival)
-		if ph.MaxInFlight > 0 {
-			add("at most %d in flight", ph.MaxInFlight)
-		}
+	case ph.Replay:
+		add("replay at speed %v", ph.Speed)
 	case ph.Concurrency != nil:
 		add("concurrency %s", ph.Concurrency)
+	}
+	if ph.MaxInFlight > 0 {
+		add("at most %d in flight", ph.MaxInFlight)
 	}
 	if ph.Requests > 0 {
 		add("%d requests", ph.Requests)
@@ -161,6 +193,10 @@ func (c *Curve) String() string {
 func settings(values map[string]any) string {
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(values)) {
+		if d, ok := values[k].(time.Duration); ok {
+			fmt.Fprintf(&b, " %s=%s", k, d)
+			continue
+		}
 		v, err := json.Marshal(values[k])
 		if err != nil {
 			continue

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/json"
+	"io"
 	"time"
 
 	"sparkrun/scenario/dist"
@@ -82,6 +83,9 @@ type Kind struct {
 	Timed bool
 	// Content says that such a sink needs the texts of prompts and answers.
 	Content bool
+	// Files are the files that those of the attributes name in turn: a part of the digest.
+	// Broken ones are left to whoever reads them.
+	Files func(v Values, open func(path string) (io.ReadCloser, error)) []string
 	// Check reports what the declarations can't: it sees the decoded values.
 	Check func(Values) []Problem
 }

@@ -90,6 +90,23 @@ func TestPieces(t *testing.T) {
 	}
 }
 
+func TestCount(t *testing.T) {
+	for reply, want := range map[string]int{`{"tokens":[1,2],"count":2,"max_model_len":8}`: 2, `{"tokens":[1,2,3]}`: 3, `{"tokens":[]}`: 0, `{}`: -1} {
+		h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var ask map[string]any
+			if err := json.NewDecoder(r.Body).Decode(&ask); err != nil || ask["prompt"] != "a b" || ask["add_special_tokens"] != false {
+				t.Errorf("asked %v, %v", ask, err)
+			}
+			fmt.Fprint(w, reply)
+		}))
+		got, err := Tokenizer{Client: h.Client(), Endpoint: targets.Endpoint{URL: h.URL + "/v1"}}.Count(t.Context(), "a b")
+		h.Close()
+		if want >= 0 && (err != nil || got != want) || want < 0 && err == nil {
+			t.Errorf("%s: %d, %v", reply, got, err)
+		}
+	}
+}
+
 func TestLaunchSim(t *testing.T) {
 	f, _ := ByName("sim")
 	l, err := f.Launch(plan.Server{Options: schema.Values{"ttft": schema.Plain("x"), "seed": int64(3)}}, targets.LaunchInput{Self: "/bin/sparkrun", Port: 8000})

@@ -74,6 +74,29 @@ func (t Tokenizer) Pieces(ctx context.Context, text string) ([]string, error) {
 	return nil, errNoPieces
 }
 
+// Count is how many tokens a text has, without those of a chat template. It knows the
+// /tokenize of vLLM, SGLang and llama.cpp.
+func (t Tokenizer) Count(ctx context.Context, text string) (int, error) {
+	var out struct {
+		Count  *int              `json:"count"`
+		Tokens []json.RawMessage `json:"tokens"`
+	}
+	ask := map[string]any{
+		"model": t.Endpoint.Model, "prompt": text, "add_special_tokens": false, // vLLM, SGLang
+		"content": text, "add_special": false, // llama.cpp
+	}
+	if err := call(ctx, t.Client, t.Endpoint, http.MethodPost, strings.TrimSuffix(t.Endpoint.URL, "/v1")+"/tokenize", ask, &out); err != nil {
+		return 0, err
+	}
+	if out.Count != nil {
+		return *out.Count, nil
+	}
+	if out.Tokens == nil {
+		return 0, errNoPieces
+	}
+	return len(out.Tokens), nil
+}
+
 // PromptTokens is how many tokens the server counts in a prompt of this text.
 func (t Tokenizer) PromptTokens(ctx context.Context, text string) (int, error) {
 	return promptTokens(ctx, t.Client, t.Endpoint, t.API, text)

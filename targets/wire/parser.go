@@ -10,7 +10,7 @@ import (
 
 // parser takes the bytes of an event stream as they come and fills a record. Every
 // data line is one event. It finds what it needs by scanning bytes: nothing is decoded
-// per event but the text of answers that somebody keeps.
+// until the stream has ended.
 type parser struct {
 	rec    *record.Record
 	keep   bool
@@ -18,11 +18,27 @@ type parser struct {
 	usage  []byte // the last one: some engines send zeros before it, or one per event
 	before []byte // the usage with the last reasoning event, where the server counts along
 	done   bool   // [DONE] has come
+	like   pattern
+	text   texts
+	now    event // being looked at; here so that it is not made for each
 }
 
 // feed takes bytes that arrived at the given time.
 func (p *parser) feed(b []byte, at int64) error {
-	for {
+	for len(b) > 0 {
+		if len(p.line) == 0 {
+			if value, rest, ok := p.like.match(b); ok {
+				p.token(at)
+				if p.like.thinks {
+					p.rec.ReasoningEvents++
+				}
+				if p.keep {
+					p.text.add(p.like.thinks, value)
+				}
+				b = rest
+				continue
+			}
+		}
 		i := bytes.IndexByte(b, '\n')
 		if i < 0 {
 			if len(p.line)+len(b) > maxLine {
@@ -43,6 +59,7 @@ func (p *parser) feed(b []byte, at int64) error {
 		}
 		b = b[i+1:]
 	}
+	return nil
 }
 
 // end takes a last line that has no end.
@@ -51,6 +68,12 @@ func (p *parser) end(at int64) {
 		_ = p.event(p.line, at) // half an event is a cut stream, which the caller sees
 	}
 	p.line = nil
+}
+
+// token notes a token event that is not the stream's first.
+func (p *parser) token(at int64) {
+	p.rec.LastToken = at
+	p.rec.Events = append(p.rec.Events, record.Event{At: at})
 }
 
 // event takes one line.
@@ -65,13 +88,15 @@ func (p *parser) event(line []byte, at int64) error {
 	}
 	if string(data) == "[DONE]" {
 		p.done = true
+		p.like.forget()
 		return nil
 	}
 	rec := p.rec
 	if rec.FirstEvent == 0 {
 		rec.FirstEvent = at
 	}
-	var e event
+	e := &p.now
+	*e = event{}
 	if !e.scan(data) {
 		return &malformed{fmt.Errorf("a stream event is not what the API promises: %.120s", data)}
 	}
@@ -101,10 +126,16 @@ func (p *parser) event(line []byte, at int64) error {
 		rec.FirstOut = at
 		rec.FirstOutTokens = max(1, completionTokens(e.usage)-completionTokens(p.before))
 	}
-	rec.LastToken = at
-	rec.Events = append(rec.Events, record.Event{At: at})
+	p.token(at)
+	p.like.learn(line, e)
 	if p.keep {
-		e.answer(&rec.Answer)
+		for _, t := range e.texts {
+			p.text.add(false, t)
+		}
+		if e.thinks {
+			p.text.add(true, e.thoughts)
+		}
+		p.text.addTools(e.tools)
 	}
 	return nil
 }

@@ -3,8 +3,6 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
-
-	"sparkrun/runner/record"
 )
 
 // event is what is needed of one stream event; the slices are raw JSON values inside it.
@@ -87,24 +85,6 @@ func (e *event) delta(key, value []byte) bool {
 func (e *event) text(value []byte) {
 	if len(value) > 2 && value[0] == '"' {
 		e.texts, e.content = append(e.texts, value), true
-	}
-}
-
-// answer adds the event's text to an answer.
-func (e *event) answer(a *record.Answer) {
-	for _, t := range e.texts {
-		a.Content += text(t)
-	}
-	if e.thinks {
-		a.Reasoning += text(e.thoughts)
-	}
-	if e.tools != nil {
-		// Deltas one after the other; an array of them is valid JSON.
-		if a.ToolCalls == "" {
-			a.ToolCalls = "[" + string(e.tools) + "]"
-		} else {
-			a.ToolCalls = a.ToolCalls[:len(a.ToolCalls)-1] + "," + string(e.tools) + "]"
-		}
 	}
 }
 

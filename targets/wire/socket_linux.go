@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"sparkrun/runner/record"
 )
 
 // socket reads a TCP socket with the kernel's receive stamps (SO_TIMESTAMPNS).
@@ -15,12 +17,14 @@ type socket struct {
 	raw syscall.RawConn
 
 	// Of the read under way: the closure below is made once, so that a read allocates nothing.
-	buf  []byte
-	n    int
-	at   int64
-	err  error
-	oob  [64]byte
-	recv func(fd uintptr) bool
+	buf    []byte
+	n      int
+	at     int64
+	before int64 // clock time before the recvmsg that brought the bytes
+	err    error
+	oob    [64]byte
+	clock  record.Clock
+	recv   func(fd uintptr) bool
 }
 
 // newSocket returns nil for a connection that has no socket or no stamps.
@@ -42,6 +46,7 @@ func newSocket(c net.Conn) *socket {
 	}
 	s.recv = func(fd uintptr) bool {
 		var oobn int
+		s.before = s.clock.Now()
 		for {
 			s.n, oobn, _, _, s.err = unix.Recvmsg(int(fd), s.buf, s.oob[:], 0)
 			if s.err != unix.EINTR {
@@ -54,24 +59,24 @@ func newSocket(c net.Conn) *socket {
 	return s
 }
 
-// read returns the bytes and the wall time in ns at which the last of them came, 0 where
-// the kernel has not said.
-func (s *socket) read(b []byte) (n int, at int64, err error) {
+// read returns the bytes, the wall time in ns at which the last of them came (0 where the
+// kernel has not said), and a clock time at which what came later was not there yet.
+func (s *socket) read(b []byte, clock record.Clock) (n int, at, before int64, err error) {
 	if len(b) == 0 {
-		return 0, 0, nil
+		return 0, 0, 0, nil
 	}
-	s.buf = b
+	s.buf, s.clock = b, clock
 	err = s.raw.Read(s.recv)
 	s.buf = nil
 	switch {
 	case err != nil:
-		return 0, 0, err
+		return 0, 0, 0, err
 	case s.err != nil:
-		return 0, 0, os.NewSyscallError("recvmsg", s.err)
+		return 0, 0, 0, os.NewSyscallError("recvmsg", s.err)
 	case s.n == 0:
-		return 0, 0, io.EOF
+		return 0, 0, 0, io.EOF
 	}
-	return s.n, s.at, nil
+	return s.n, s.at, s.before, nil
 }
 
 // stamp finds the SCM_TIMESTAMPNS among control messages: a cmsghdr (length, level,
@@ -93,11 +98,13 @@ func stamp(oob []byte) int64 {
 
 // quiet reports whether nothing, not even the end, is there to be read.
 func (s *socket) quiet() bool {
-	quiet := false
-	err := s.raw.Control(func(fd uintptr) {
-		var b [1]byte
-		_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		quiet = err == unix.EAGAIN
-	})
-	return err == nil && quiet
+	is := false
+	err := s.raw.Control(func(fd uintptr) { is = quiet(int(fd)) })
+	return err == nil && is
+}
+
+func quiet(fd int) bool {
+	var b [1]byte
+	_, _, err := unix.Recvfrom(fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return err == unix.EAGAIN
 }

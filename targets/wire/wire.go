@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -16,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -35,6 +33,12 @@ type Options struct {
 	Clock       record.Clock
 	UserAgent   string
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error) // may be nil
+
+	// Spare connections are opened ahead, so that one is open when a request is sent: up to
+	// Connections in all, as many as a closed loop sends at once; with Grow a few more than
+	// are in use, whatever that is, for an open loop.
+	Connections int
+	Grow        bool
 }
 
 // Client sends requests; it is safe for concurrent use. Connections are kept open
@@ -45,21 +49,15 @@ type Client struct {
 	host    string
 	secure  bool
 	head    []byte // of every request, up to the X-Request-Id's value
-
-	mu   sync.Mutex
-	idle []*conn
+	pool    pool
+	loops   loops
+	stamps  stamper // that every reader begins with
 }
 
-// Limits of the client.
-const (
-	maxErrorBody = 64 << 10
-	maxBody      = 64 << 20         // an answer that is not streamed
-	maxLine      = 8 << 20          // one stream event
-	doneGrace    = time.Second      // for the end of a response after [DONE]
-	dialTimeout  = 30 * time.Second // where the request has no timeout of its own
-)
+// dialTimeout is for set-up where the request has no timeout of its own.
+const dialTimeout = 30 * time.Second
 
-// New makes a client; nothing is dialled yet.
+// New makes a client and begins to open its spare connections.
 func New(o Options) (*Client, error) {
 	u, err := url.Parse(o.BaseURL)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
@@ -95,79 +93,104 @@ func New(o Options) (*Client, error) {
 	}
 	h.WriteString("X-Request-Id: ")
 	c.head = h.Bytes()
+	c.stamps = stamper{clock: o.Clock, now: bothClocks(o.Clock)}
+	c.pool.begin(c)
 	return c, nil
 }
 
-// Close closes the idle connections.
+// Close closes the idle connections. No request may be under way.
 func (c *Client) Close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, conn := range c.idle {
-		conn.Close()
-	}
-	c.idle = nil
+	c.pool.close()
+	c.loops.close()
 	return nil
 }
 
 // Do sends one request and fills its record.
 func (c *Client) Do(ctx context.Context, r *record.Request, rec *record.Record) {
 	rec.Start(r)
+	x := &exchange{idle: int64(r.IdleTimeout), body: r.Body}
 	if r.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, r.Timeout, errTimeout)
-		defer cancel()
+		x.deadline = c.Clock.Now() + int64(r.Timeout)
 	}
 	head := slices.Concat(c.head, []byte(r.ID), []byte("\r\nContent-Length: "), strconv.AppendInt(nil, int64(len(r.Body)), 10), []byte("\r\n\r\n"))
-	fresh := false
-	for {
-		conn, reused, err := c.connect(ctx, rec, fresh)
+	for fresh := false; ; fresh = true {
+		conn, err := c.pool.take(ctx, x.deadline, fresh)
 		if err != nil {
 			rec.Sent = c.Clock.Now()
 			c.fail(ctx, rec, err, stageConnect)
 			return
 		}
-		again := c.exchange(ctx, conn, r, rec, head, reused)
-		if !again {
+		rec.Connect += conn.setUp
+		rec.RoundTrip = conn.roundTrip
+		reused := conn.waited
+		x.head, x.body, x.err = head, r.Body, nil
+		x.answer.begin(rec, r.KeepAnswer)
+		if rec.AskedMax > 0 && rec.Events == nil {
+			rec.Events = make([]record.Event, 0, min(rec.AskedMax+2, mostEvents))
+		}
+		conn.exchange(ctx, x)
+		rec.Sent = x.sent
+		c.pool.give(conn, x.answer.reusable() && ctx.Err() == nil)
+		if x.answer.began || !reused || ctx.Err() != nil || isTimeout(x.err) {
+			c.judge(ctx, x, r, rec)
 			return
 		}
-		// A connection that was kept open and turned out closed is the server's promise
-		// broken (facts/engine-streams.md, finding 1), not a failed request: no byte of an
-		// answer has come. Once, on a new connection.
+		// A connection that waited and turned out closed is the server's promise broken
+		// (facts/engine-streams.md, finding 1), not a failed request: no byte of an answer has
+		// come. Once, on a new connection.
 		rec.Reconnects++
-		fresh = true
 	}
 }
 
-var (
-	errTimeout = errors.New("timeout")
-	errIdle    = errors.New("idle timeout")
-)
+// mostEvents is how many events a record has room for from the start, however many are
+// asked for; where more come it grows by doubling.
+const mostEvents = 1024
 
-// connect takes an idle connection that is still open, or dials.
-func (c *Client) connect(ctx context.Context, rec *record.Record, fresh bool) (conn *conn, reused bool, err error) {
-	for !fresh {
-		c.mu.Lock()
-		n := len(c.idle)
-		if n == 0 {
-			c.mu.Unlock()
-			break
-		}
-		conn, c.idle = c.idle[n-1], c.idle[:n-1]
-		c.mu.Unlock()
-		if conn.stamped.open() {
-			return conn, true, nil
-		}
-		conn.Close()
-	}
+var errTimeout = errors.New("the request's timeout is over")
+
+func isTimeout(err error) bool {
+	return errors.Is(err, errTimeout) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// dial sets up a connection until the given clock time, 0 for a time of its own.
+func (c *Client) dial(ctx context.Context, deadline int64) (*conn, error) {
 	start := c.Clock.Now()
-	dial, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	raw, err := c.DialContext(dial, "tcp", c.address)
-	if err != nil {
-		return nil, false, err
+	limit := dialTimeout
+	if deadline != 0 {
+		limit = time.Duration(deadline - start)
 	}
-	s := newStamped(raw, c.Clock)
-	conn = newConn(s)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeout)
+	defer cancel()
+	made, err := c.connect(ctx)
+	if err != nil {
+		if deadline != 0 && errors.Is(context.Cause(ctx), errTimeout) {
+			err = errTimeout
+		}
+		return nil, err
+	}
+	made.setUp = c.Clock.Now() - start
+	return made, nil
+}
+
+func (c *Client) connect(ctx context.Context) (*conn, error) {
+	raw, err := c.DialContext(ctx, "tcp", c.address)
+	if err != nil {
+		return nil, err
+	}
+	made := &conn{roundTrip: roundTrip(raw)}
+	if !c.secure {
+		made.link, err = c.loops.adopt(raw, c.stamps, func() { c.pool.bury(made) })
+		if err != nil {
+			raw.Close()
+			return nil, err
+		}
+		if made.link != nil {
+			return made, nil
+		}
+	}
+	s := newStamped(raw, c.stamps)
+	p := &plain{s, s}
+	made.link = p
 	if c.secure {
 		cfg := &tls.Config{}
 		if c.TLS != nil {
@@ -177,14 +200,13 @@ func (c *Client) connect(ctx context.Context, rec *record.Record, fresh bool) (c
 			cfg.ServerName = c.host
 		}
 		t := tls.Client(s, cfg)
-		if err := t.HandshakeContext(dial); err != nil {
+		if err := t.HandshakeContext(ctx); err != nil {
 			s.Close()
-			return nil, false, &tlsError{err}
+			return nil, &tlsError{err}
 		}
-		conn.over(t)
+		p.top = t
 	}
-	rec.Connect += c.Clock.Now() - start
-	return conn, false, nil
+	return made, nil
 }
 
 type tlsError struct{ error }
@@ -200,72 +222,33 @@ const (
 	stageAnswer
 )
 
-// exchange sends the request on conn and reads the answer. again is true where a reused
-// connection was closed before any byte came back.
-func (c *Client) exchange(ctx context.Context, conn *conn, r *record.Request, rec *record.Record, head []byte, reused bool) (again bool) {
-	stop := context.AfterFunc(ctx, conn.stamped.cut)
-	keep := false
-	defer func() {
-		if !stop() {
-			keep = false // the deadline may be in the past
-		}
-		if !keep {
-			conn.Close()
-			return
-		}
-		c.mu.Lock()
-		c.idle = append(c.idle, conn)
-		c.mu.Unlock()
-	}()
-	conn.stamped.begin(r.IdleTimeout)
-	rec.Sent = c.Clock.Now()
-	buffers := net.Buffers{head, r.Body}
-	_, err := buffers.WriteTo(conn.top)
-	if err == nil {
-		_, err = conn.reader.Peek(1)
+// judge fills the record with what came of an exchange.
+func (c *Client) judge(ctx context.Context, x *exchange, r *record.Request, rec *record.Record) {
+	a := &x.answer
+	rec.Stamp = x.stamp()
+	if a.began {
+		rec.StreamEnd = max(a.last, rec.Sent)
 	}
-	if err != nil {
-		if reused && ctx.Err() == nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			return true
-		}
-		c.fail(ctx, rec, err, stageSent)
-		return false
-	}
-	resp, err := readResponse(conn.reader)
-	if err != nil {
-		c.fail(ctx, rec, fmt.Errorf("read the answer's header: %w", err), stageAnswer)
-		return false
-	}
-	kernel := conn.stamped.kernel
+	var err error
 	switch {
-	case resp.StatusCode != http.StatusOK:
-		err = c.refused(resp, rec)
-	case strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream"):
-		err = c.stream(conn, resp.Body, r, rec)
+	case !a.began:
+		c.fail(ctx, rec, x.err, stageSent)
+		return
+	case a.code == 0:
+		err = a.err
+	case a.code != http.StatusOK:
+		rec.Status = record.Status(a.code)
+		rec.Error = fmt.Sprintf("HTTP %s: %s", a.status, ErrorMessage(a.body))
+	case a.events:
+		err = stream(a, rec)
 	default:
-		err = c.whole(conn, resp.Body, r, rec)
-	}
-	if rec.StreamEnd == 0 {
-		rec.StreamEnd = max(conn.stamped.last, rec.Sent)
-	}
-	if kernel && conn.stamped.kernel {
-		rec.Stamp = record.StampKernel
+		err = whole(a, r, rec)
 	}
 	if err != nil {
-		c.fail(ctx, rec, err, stageAnswer)
-		return false
-	}
-	keep = !resp.Close && conn.ended && conn.reader.Buffered() == 0
-	return false
-}
-
-// readResponse reads the header, past 1xx ones.
-func readResponse(r *bufio.Reader) (*http.Response, error) {
-	for {
-		resp, err := http.ReadResponse(r, &http.Request{Method: http.MethodPost})
-		if err != nil || resp.StatusCode >= 200 {
-			return resp, err
+		if isTimeout(x.err) {
+			err = x.err
 		}
+		c.fail(ctx, rec, err, stageAnswer)
 	}
 }
 
@@ -281,8 +264,8 @@ func (c *Client) fail(ctx context.Context, rec *record.Record, err error, at sta
 	var secure *tlsError
 	var bad *malformed
 	switch {
-	case errors.Is(context.Cause(ctx), errTimeout):
-		rec.Status, rec.Error = record.Timeout, where+": the request's timeout is over"
+	case errors.Is(err, errTimeout):
+		rec.Status, rec.Error = record.Timeout, where+": "+err.Error()
 	case ctx.Err() != nil:
 		rec.Status, rec.Error = record.Cancelled, where+": cut by the end of the run"
 	case errors.Is(err, os.ErrDeadlineExceeded) && at != stageConnect:
@@ -306,14 +289,6 @@ func (c *Client) fail(ctx context.Context, rec *record.Record, err error, at sta
 type malformed struct{ error }
 
 func (e *malformed) Unwrap() error { return e.error }
-
-// refused reads the error of an answer that is not 200.
-func (c *Client) refused(resp *http.Response, rec *record.Record) error {
-	rec.Status = record.Status(resp.StatusCode)
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-	rec.Error = fmt.Sprintf("HTTP %s: %s", resp.Status, ErrorMessage(b))
-	return err
-}
 
 // ErrorMessage is the sentence in an API error's body, or the body's beginning.
 func ErrorMessage(b []byte) string {
@@ -348,36 +323,22 @@ func ErrorMessage(b []byte) string {
 	return s
 }
 
-// stream reads a streamed answer.
-func (c *Client) stream(conn *conn, body io.Reader, r *record.Request, rec *record.Record) error {
-	p := parser{rec: rec, keep: r.KeepAnswer}
-	if rec.AskedMax > 0 {
-		rec.Events = make([]record.Event, 0, min(rec.AskedMax+2, 1<<16))
+// stream judges a streamed answer.
+func stream(a *answer, rec *record.Record) error {
+	p := &a.stream
+	err := a.err
+	var bad *malformed
+	if errors.As(err, &bad) {
+		return err
 	}
-	buf := make([]byte, 16<<10)
-	var err error
-	for err == nil {
-		var n int
-		n, err = body.Read(buf)
-		if n > 0 {
-			if bad := p.feed(buf[:n], conn.stamped.last); bad != nil {
-				return bad
-			}
-			if p.done && err == nil {
-				conn.stamped.hurry(doneGrace)
-			}
-		}
+	p.end(a.last)
+	if p.keep {
+		rec.Answer = p.text.answer()
 	}
-	conn.ended = err == io.EOF
-	p.end(conn.stamped.last)
-	if p.done || (err == io.EOF && rec.FinishReason != "") {
+	if p.done || (a.whole && rec.FinishReason != "") {
 		err = nil // what comes after [DONE] is not ours to judge
-	}
-	if err == io.EOF && rec.Status == record.OK {
+	} else if a.whole && rec.Status == record.OK {
 		rec.Status, rec.Error = record.Truncated, "the stream ended with neither a finish reason nor [DONE]"
-	}
-	if err == io.EOF {
-		err = nil
 	}
 	if err != nil || rec.Status != record.OK {
 		return err
@@ -385,16 +346,13 @@ func (c *Client) stream(conn *conn, body io.Reader, r *record.Request, rec *reco
 	return p.finish()
 }
 
-// whole reads an answer that is not streamed: its one time is the arrival of its last byte.
-func (c *Client) whole(conn *conn, body io.Reader, r *record.Request, rec *record.Record) error {
-	b, err := io.ReadAll(io.LimitReader(body, maxBody))
-	if err != nil {
-		return err
+// whole judges an answer that is not streamed: its one time is the arrival of its last byte.
+func whole(a *answer, r *record.Request, rec *record.Record) error {
+	if !a.whole {
+		return a.err
 	}
-	conn.ended = true
-	rec.LastToken = conn.stamped.last
-	rec.StreamEnd = rec.LastToken
-	var a struct {
+	rec.LastToken = a.last
+	var out struct {
 		Error   json.RawMessage `json:"error"`
 		Choices []struct {
 			Text    string `json:"text"`
@@ -408,16 +366,16 @@ func (c *Client) whole(conn *conn, body io.Reader, r *record.Request, rec *recor
 		} `json:"choices"`
 		Usage json.RawMessage `json:"usage"`
 	}
-	if err := json.Unmarshal(b, &a); err != nil {
+	if err := json.Unmarshal(a.body, &out); err != nil {
 		return &malformed{fmt.Errorf("the answer is not JSON: %w", err)}
 	}
-	if len(a.Error) > 0 && string(a.Error) != "null" {
-		rec.Status, rec.Error = record.StreamError, "an error inside HTTP 200: "+ErrorMessage(b)
+	if len(out.Error) > 0 && string(out.Error) != "null" {
+		rec.Status, rec.Error = record.StreamError, "an error inside HTTP 200: "+ErrorMessage(a.body)
 		return nil
 	}
 	text := false
-	for i := range a.Choices {
-		ch := &a.Choices[i]
+	for i := range out.Choices {
+		ch := &out.Choices[i]
 		rec.FinishReason = ch.FinishReason
 		ans := record.Answer{Content: ch.Message.Content + ch.Text, Reasoning: ch.Message.Reasoning + ch.Message.ReasoningContent}
 		if t := string(ch.Message.ToolCalls); t != "null" && t != "[]" {
@@ -428,7 +386,7 @@ func (c *Client) whole(conn *conn, body io.Reader, r *record.Request, rec *recor
 			rec.Answer = ans
 		}
 	}
-	if err := usage(a.Usage, rec); err != nil {
+	if err := usage(out.Usage, rec); err != nil {
 		return err
 	}
 	if !text && rec.OutputTokens <= 0 {

@@ -218,8 +218,9 @@ func TestKernelStamps(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := <-a
+	clock := record.NewClock()
 	defer server.Close()
-	s := newStamped(b, record.NewClock())
+	s := newStamped(b, stamper{clock: clock, now: bothClocks(clock)})
 	defer s.Close()
 	buf := make([]byte, 10)
 	// The first stamps of a process can lack while the kernel switches them on.
@@ -228,9 +229,9 @@ func TestKernelStamps(t *testing.T) {
 		_, _ = s.Read(buf)
 		time.Sleep(5 * time.Millisecond)
 	}
-	before := s.clock.Now()
+	before := s.stamps.clock.Now()
 	_, _ = server.Write([]byte("x"))
-	after := s.clock.Now()
+	after := s.stamps.clock.Now()
 	time.Sleep(50 * time.Millisecond)
 	if _, err := s.Read(buf); err != nil {
 		t.Fatal(err)

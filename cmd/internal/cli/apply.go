@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ type applyFlags struct {
 	scenarioFlags
 	out         string
 	runID       string
+	baseline    string
 	parallelism int
 	strict      bool
 	keepServers bool
@@ -36,7 +38,7 @@ the results so far are written. Twice: requests are cut. Three times: leaves at 
 Exit codes: 130 interrupted · 2 the scenario or the call is wrong, nothing was touched ·
 1 the run could not be done · 3 a cell is failed, invalid or skipped (--strict: or
 suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
-		Example: "  sparkrun apply examples/quickstart.hcl\n  sparkrun apply sweep.hcl --var concurrency=1,4 --only server=vllm",
+		Example: "  sparkrun apply examples/quickstart.hcl\n  sparkrun apply sweep.hcl --var concurrency=1,4 --only server=vllm\n  sparkrun apply ci.hcl --baseline results/ci/latest",
 		Args:    needPath,
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := f.load(env, args)
@@ -46,6 +48,17 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 			if err := refuse(s.Plan); err != nil {
 				return err
 			}
+			sets := &datasets{}
+			if !f.output.quiet {
+				sets.say = env.Stderr
+			}
+			if err := report(env, sets.check(s, true), s.Files); err != nil {
+				return err
+			}
+			baseline, err := findBaseline(env, f.out, f.baseline, s.Plan)
+			if err != nil {
+				return err
+			}
 			if f.runID == "" {
 				f.runID = store.NewID(env.Now())
 			}
@@ -53,9 +66,9 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 			if err != nil {
 				return exit(exitRun, "%v", err)
 			}
-			return execute(env, s, &datasets{}, st, store.Request{
+			return execute(env, s, sets, st, store.Request{
 				Paths: absolute(args), Vars: settings(f.vars, s.Plan), Only: f.only, Skip: f.skip,
-				Parallelism: f.parallelism, Strict: f.strict, KeepServers: f.keepServers,
+				Parallelism: f.parallelism, Strict: f.strict, Baseline: baseline, KeepServers: f.keepServers,
 			}, f.output, nil, false)
 		},
 	}
@@ -63,10 +76,29 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 	f.output.register(c)
 	c.Flags().StringVar(&f.out, "out", "results", "folder of the results store")
 	c.Flags().StringVar(&f.runID, "run-id", "", "name of the run (default: date, time and six hex digits)")
+	c.Flags().StringVar(&f.baseline, "baseline", "", "run or summary.json that thresholds know as baseline.*")
 	c.Flags().IntVar(&f.parallelism, "parallelism", 1, "cells that load at a time")
 	c.Flags().BoolVar(&f.keepServers, "keep-servers", false, "leave the servers running that no other server needs the place of")
 	c.Flags().BoolVar(&f.strict, "strict", false, "exit 3 also for suspect cells")
 	return c
+}
+
+// findBaseline is the path of the summary that --baseline names. Thresholds that compare
+// with one where there is none are undecided, which is said before hours of measuring.
+func findBaseline(env *Env, out, arg string, p *plan.Plan) (path string, err error) {
+	if arg != "" {
+		_, path, err := store.FindSummary(out, arg)
+		if err != nil {
+			return "", exit(exitUsage, "--baseline: %v", err)
+		}
+		return absolute([]string{path})[0], nil
+	}
+	for _, t := range p.Thresholds {
+		if slices.ContainsFunc(t.Program.Columns, func(c string) bool { return strings.HasPrefix(c, "baseline.") }) {
+			fmt.Fprintf(env.Stderr, "Warning: threshold %s (%s) compares with baseline.*, and there is no --baseline: it stays undecided.\n", t.Name, t.Range)
+		}
+	}
+	return "", nil
 }
 
 // settings are --var and --var-file as run.json keeps them: without the values of

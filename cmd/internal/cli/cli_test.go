@@ -62,7 +62,7 @@ func TestSweepIsRefused(t *testing.T) {
 func TestHelp(t *testing.T) {
 	for args, want := range map[string]string{
 		"--help": "apply", "help apply": "--only", "help phase": "min_requests", "help sim": "prefill_tokens_per_s", "help synthetic": "shape",
-		"help metrics": "tpot_ms", "help reasons": "READY_TIMEOUT", "help server": "memory_fraction", "sim --help": "spark-gpt-oss-20b-vllm", "version": "sparkrun",
+		"help metrics": "tpot_ms", "help reasons": "READY_TIMEOUT", "help server": "memory_fraction", "sim --help": "spark-gpt-oss-20b-vllm", "compare --help": "--fail-if", "export --help": "--sink", "show --help": "SCENARIO/latest", "runs --help": "sparkrun runs sweep", "version": "sparkrun",
 	} {
 		if code, stdout, stderr := call(strings.Fields(args)...); code != 0 || !strings.Contains(stdout, want) {
 			t.Errorf("%s: exit code %d, no %q in %s%s", args, code, want, stdout, stderr)

@@ -45,6 +45,10 @@ type runFile struct {
 // been read already, finished the cells that an earlier try has done; serversOnly starts
 // the servers and measures nothing.
 func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req store.Request, out outputFlags, finished map[string]journal.Line, serversOnly bool) error {
+	baseline, err := readBaseline(req.Baseline)
+	if err != nil {
+		return exit(exitUsage, "%v", err)
+	}
 	clock := record.NewClock()
 	info := runInfo(env, s, st, clock)
 	if err := st.WriteJSON("run.json", runFile{1, info, req, s.Plan}); err != nil {
@@ -85,7 +89,7 @@ func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req 
 	defer stopSignals()
 	report := runner.Run(runner.Config{
 		Plan: s.Plan, Info: info, Store: st, Journal: jour, Clock: clock,
-		Tools: tools(env, sets), Sinks: open, Parallelism: req.Parallelism, Strict: req.Strict,
+		Tools: tools(env, st.ID, sets), Sinks: open, Parallelism: req.Parallelism, Strict: req.Strict, Baseline: baseline,
 		Control: control, Resume: "sparkrun resume " + st.Dir, Finished: finished,
 		KeepServers: req.KeepServers, ServersOnly: serversOnly,
 		Observe: func(e runner.Event) {
@@ -98,6 +102,18 @@ func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req 
 		return &exitError{code: report.ExitCode}
 	}
 	return nil
+}
+
+// readBaseline reads the summary that a run was told to compare with; nil for none.
+func readBaseline(path string) (*result.Baseline, error) {
+	if path == "" {
+		return nil, nil
+	}
+	s, _, err := store.FindSummary("", path)
+	if err != nil {
+		return nil, fmt.Errorf("baseline: %w", err)
+	}
+	return &result.Baseline{Name: s.Run.ID, Entries: s.Cells}, nil
 }
 
 // terminal is the width of the terminal to draw on, 0 for lines only.

@@ -142,6 +142,7 @@ func metrics(w io.Writer) {
 	}
 	fmt.Fprintf(out, "STATISTIC is one of %s.\n", strings.Join(metric.Statistics, " "))
 	fmt.Fprintf(out, "Goodput: result.goodput.SLO.NAME, NAME one of %s; the SLO \"all\" is all together.\n", strings.Join(metric.Goodput, " "))
+	fmt.Fprintf(out, "Turns: result.turns.first.NAME.STATISTIC and result.turns.later.NAME.STATISTIC, the first turns of conversations and the later ones, NAME one of %s.\n", strings.Join(metric.TurnFields, " "))
 	fmt.Fprintf(out, `Repeats (repeat = N): median, least and greatest; from 6 on a 95 %% bootstrap interval of the median.
 Two sides are different where Mann-Whitney's test over at least 4 ok or suspect repeats each says so at
 p < 0.05, on %s; %s are tested too and

@@ -80,7 +80,7 @@ func (f *scenarioFlags) load(env *Env, paths []string) (*scenario.Scenario, erro
 func (f *scenarioFlags) scenario(env *Env, paths []string) (*scenario.Scenario, hcl.Diagnostics) {
 	return scenario.Load(scenario.Options{
 		Paths: paths, Stdin: env.Stdin,
-		Env: env.Lookup, ReadFile: os.ReadFile, ReadDir: readDir,
+		Env: env.Lookup, ReadFile: os.ReadFile, ReadDir: readDir, Open: openFile,
 		Vars: f.vars, Only: f.only, Skip: f.skip,
 		Registry: registry(), Version: version(),
 	})

@@ -17,12 +17,16 @@ func newPlanCommand(env *Env) *cobra.Command {
 		Use:   "plan PATH...",
 		Short: "Show what apply would do; nothing is touched",
 		Long: `Shows the cells in the order they run, the servers and how they are launched, requests
-and hours as far as they are known, and what is measured.`,
+and hours as far as they are known, what is measured, and how many turns each dataset
+needs and has. Datasets in files of up to 64 MB are read and checked.`,
 		Example: "  sparkrun plan sweep.hcl\n  sparkrun plan --json sweep.hcl --only concurrency=16",
 		Args:    needPath,
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := f.load(env, args)
 			if err != nil {
+				return err
+			}
+			if err := report(env, (&datasets{}).check(s, false), s.Files); err != nil {
 				return err
 			}
 			if asJSON {

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"slices"
-
 	"github.com/spf13/cobra"
 
 	"sparkrun/runner/journal"
@@ -24,7 +22,7 @@ runs the others into the same folder. Secrets come from the environment again.`,
 		Example: "  sparkrun resume\n  sparkrun resume results/sweep/20261123-101500-3fa4c1",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			st, err := store.Find(out, slices.Concat(args, []string{""})[0])
+			st, err := find(out, args)
 			if err != nil {
 				return exit(exitUsage, "%v", err)
 			}
@@ -61,5 +59,14 @@ runs the others into the same folder. Secrets come from the environment again.`,
 	}
 	output.register(c)
 	c.Flags().StringVar(&out, "out", "results", "folder of the results store")
+	c.ValidArgsFunction = completeRuns(&out, 1)
 	return c
+}
+
+// find is the run that a command names, or the newest unfinished one.
+func find(out string, args []string) (*store.Run, error) {
+	if len(args) == 0 {
+		return store.Unfinished(out)
+	}
+	return store.Find(out, args[0])
 }

@@ -53,14 +53,15 @@ summaries and raw data.`,
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
-	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "write", Title: "Write scenarios:"}, &cobra.Group{ID: "more", Title: "More:"})
+	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "results", Title: "Results:"}, &cobra.Group{ID: "write", Title: "Write scenarios:"}, &cobra.Group{ID: "more", Title: "More:"})
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")
 	root.SetHelpCommand(newHelpCommand(env, root))
 	for group, commands := range map[string][]*cobra.Command{
-		"run":   {newApplyCommand(env), newResumeCommand(env), newPlanCommand(env), newUpCommand(env), newLogsCommand(env), newDownCommand(env)},
-		"write": {newValidateCommand(env), newFmtCommand(env), newGraphCommand(env)},
-		"more":  {newSimCommand(env), newVersionCommand(env)},
+		"run":     {newApplyCommand(env), newResumeCommand(env), newPlanCommand(env), newUpCommand(env), newLogsCommand(env), newDownCommand(env)},
+		"results": {newRunsCommand(env), newShowCommand(env), newExportCommand(env), newCompareCommand(env)},
+		"write":   {newValidateCommand(env), newFmtCommand(env), newGraphCommand(env)},
+		"more":    {newDatasetCommand(env), newSimCommand(env), newVersionCommand(env)},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

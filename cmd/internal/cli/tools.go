@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 
 	"sparkrun/runner"
@@ -22,31 +24,8 @@ import (
 	"sparkrun/targets/wire"
 )
 
-// datasets reads each dataset once; the cells share what was read.
-type datasets struct {
-	mu   sync.Mutex
-	read map[string]*dataset.Set // by address
-}
-
-func (ds *datasets) get(d *plan.Dataset) (*dataset.Set, error) {
-	ds.mu.Lock()
-	defer ds.mu.Unlock()
-	if s := ds.read[d.Address]; s != nil {
-		return s, nil
-	}
-	s, err := dataset.Read(*d, openFile)
-	if err != nil {
-		return nil, err
-	}
-	if ds.read == nil {
-		ds.read = map[string]*dataset.Set{}
-	}
-	ds.read[d.Address] = s
-	return s, nil
-}
-
-// tools hands the runner what it must not import.
-func tools(env *Env, sets *datasets) runner.Tools {
+// tools hands the runner what it must not import. run is the run's id.
+func tools(env *Env, run string, sets *datasets) runner.Tools {
 	docker := sync.OnceValues(func() (*container.Docker, error) { return container.Open(env.Lookup) })
 	return runner.Tools{
 		Self: env.Self,
@@ -62,9 +41,10 @@ func tools(env *Env, sets *datasets) runner.Tools {
 			headers := map[string]schema.Text{}
 			maps.Copy(headers, ep.Headers)
 			maps.Copy(headers, c.Request.Headers)
+			spares, grow := connections(c)
 			return wire.New(wire.Options{
 				BaseURL: ep.URL, API: c.API, Stream: c.Stream, Key: ep.Key, Headers: headers,
-				Clock: clock, UserAgent: "sparkrun/" + version(),
+				Clock: clock, UserAgent: "sparkrun/" + version(), Connections: spares, Grow: grow,
 			})
 		},
 		Source: func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint) (load.Source, error) {
@@ -73,13 +53,29 @@ func tools(env *Env, sets *datasets) runner.Tools {
 				return nil, err
 			}
 			return set.Open(ctx, dataset.Options{
-				Cell: c, Model: ep.Model,
+				Cell: c, Model: ep.Model, Run: run,
 				Forced:    func(least, most int) map[string]any { return framework.ForcedFields(s.Framework, least, most) },
 				Tokenizer: framework.Tokenizer{Client: http.DefaultClient, Endpoint: ep, API: c.API},
 			})
 		},
 		CheckDataset: func(_ context.Context, d *plan.Dataset) error { _, err := sets.get(d); return err },
 	}
+}
+
+// connections are how many a cell's closed loops use at once, and whether it has an open
+// loop, which does not say.
+func connections(c *plan.Cell) (most int, open bool) {
+	phases := slices.Clone(c.Phases)
+	if c.Search != nil {
+		phases = append(phases, c.Search.Rungs[len(c.Search.Rungs)-1].Phases...)
+	}
+	for i := range phases {
+		if c := phases[i].Concurrency; c != nil {
+			most = max(most, int(math.Round(max(c.From, c.To))))
+		}
+		open = open || phases[i].OpenLoop()
+	}
+	return most, open
 }
 
 func openFile(path string) (io.ReadCloser, error) { return os.Open(path) }

@@ -14,11 +14,14 @@ func newValidateCommand(env *Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "validate PATH...",
 		Short:   "Say everything that is wrong with a scenario",
-		Long:    `Reads the scenario as plan does and prints all diagnostics with their source. Exit code 2 if there is an error.`,
+		Long:    `Reads the scenario and its datasets as plan does and prints all diagnostics with their source. Exit code 2 if there is an error.`,
 		Example: "  sparkrun validate sweep.hcl\n  sparkrun validate --json sweep.hcl",
 		Args:    needPath,
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, diags := f.scenario(env, args)
+			if s.Plan != nil {
+				diags = append(diags, (&datasets{}).check(s, false)...)
+			}
 			if asJSON {
 				return reportJSON(env, diags)
 			}

@@ -85,7 +85,7 @@ func (v *text) Event(e runner.Event) {
 		}
 	case runner.EventPhaseStarted:
 		if v.Width == 0 {
-			v.line("          %s: %s", e.Address, e.Phase)
+			v.line("          %s: %s", e.Address, strings.TrimSpace(e.Phase+" "+e.Message))
 		}
 	case runner.EventProgress:
 		v.progress(e)

@@ -11,7 +11,7 @@ benchmark "b" {
 
   restart = "cell" # ERROR: not in this version
 
-  search "s" { # ERROR: not in this version
+  telemetry { # ERROR: not in this version
   }
 
   phase "steady" {

@@ -1,0 +1,6 @@
+//go:build !race
+
+package dataset
+
+// raceDetector says whether the test runs under it.
+const raceDetector = false

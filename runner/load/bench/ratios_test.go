@@ -1,0 +1,317 @@
+//go:build linux
+
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// ratios is what `make bench` sets: without it the comparison, which needs two cores of
+// its own for a minute, is left out.
+const ratios = "BENCH_RATIOS"
+
+// parts are what BENCH_RATIOS can name; "1" is all.
+var parts = []struct {
+	name string
+	run  func(*bench)
+}{{"flood", (*bench).flood}, {"paced", (*bench).paced}, {"errors", (*bench).errors}, {"open", (*bench).open}}
+
+// TestRatios prints what a token event costs each client, and how far its times are from
+// the server's own. The server has the first core, the client the second.
+func TestRatios(t *testing.T) {
+	want := os.Getenv(ratios)
+	if want == "" {
+		t.Skip("a comparison with other clients: make bench")
+	}
+	b := build(t)
+	for _, p := range parts {
+		if want == "1" || want == p.name {
+			p.run(b)
+		}
+	}
+}
+
+type bench struct {
+	t      *testing.T
+	dir    string
+	python string // "" where there is none with aiohttp
+	bin    string // sparkrun
+}
+
+// build compiles what is compiled. What is not installed is named and left out.
+func build(t *testing.T) *bench {
+	if _, err := exec.LookPath("cc"); err != nil {
+		t.Skip("skipped: no C compiler (cc) for the server that everybody is measured against")
+	}
+	if runtime.NumCPU() < 2 {
+		t.Skip("skipped: server and client need a core each")
+	}
+	b := &bench{t: t, dir: t.TempDir()}
+	for _, name := range []string{"server", "reader"} {
+		if out, err := exec.Command("cc", "-O2", "-o", filepath.Join(b.dir, name), "testdata/"+name+".c").CombinedOutput(); err != nil {
+			t.Fatalf("cc %s.c: %v\n%s", name, err, out)
+		}
+	}
+	python := os.Getenv("PYTHON")
+	if python == "" {
+		python = "python3"
+	}
+	if err := exec.Command(python, "-c", "import aiohttp").Run(); err != nil {
+		fmt.Printf("skipped: the Python client (%s has no aiohttp: python3 -m pip install aiohttp, or set PYTHON)\n", python)
+	} else {
+		b.python = python
+	}
+	b.bin = filepath.Join(b.dir, "sparkrun")
+	if out, err := exec.Command("go", "build", "-o", b.bin, "sparkrun/cmd/sparkrun").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return b
+}
+
+// on starts a command on one core.
+func on(core int, c *exec.Cmd) error {
+	runtime.LockOSThread() // children inherit the thread's
+	defer runtime.UnlockOSThread()
+	var before, only unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return err
+	}
+	only.Set(core)
+	if err := unix.SchedSetaffinity(0, &only); err != nil {
+		return err
+	}
+	defer func() { _ = unix.SchedSetaffinity(0, &before) }()
+	return c.Start()
+}
+
+// serve starts the C server and returns how it is ended.
+func (b *bench) serve(chunks, gapUS int, mode string) (port, trace string, stop func()) {
+	b.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	_, port, _ = net.SplitHostPort(l.Addr().String())
+	l.Close()
+	trace = filepath.Join(b.dir, "trace")
+	c := exec.Command(filepath.Join(b.dir, "server"), port, fmt.Sprint(chunks), fmt.Sprint(gapUS), mode, trace)
+	c.Stderr = os.Stderr
+	out, err := c.StdoutPipe()
+	if err == nil {
+		err = on(0, c)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	_, _ = bufio.NewReader(out).ReadString('\n')
+	return port, trace, func() {
+		_ = c.Process.Signal(syscall.SIGTERM)
+		_ = c.Wait()
+	}
+}
+
+// client runs a client on the second core and returns its output.
+func (b *bench) client(c *exec.Cmd) string {
+	b.t.Helper()
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, os.Stderr
+	err := on(1, c)
+	if err == nil {
+		err = c.Wait()
+	}
+	if err != nil {
+		b.t.Fatalf("%s: %v", strings.Join(c.Args, " "), err)
+	}
+	return out.String()
+}
+
+// again is this test binary as a client.
+func again(spec ...any) *exec.Cmd {
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), asClient+"="+strings.TrimSuffix(fmt.Sprintln(spec...), "\n"))
+	return c
+}
+
+// perChunk is µs a chunk, the median of some runs.
+func perChunk(runs int, run func() string) float64 {
+	var all []float64
+	for range runs {
+		var n, us float64
+		if _, err := fmt.Sscan(run(), &n, &us); err == nil && n > 0 {
+			all = append(all, us/n)
+		}
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+func (b *bench) flood() {
+	const streams, chunks = 64, 19968
+	port, _, stop := b.serve(chunks, 0, "flood")
+	defer stop()
+	c := perChunk(5, func() string {
+		return b.client(exec.Command(filepath.Join(b.dir, "reader"), port, fmt.Sprint(streams)))
+	})
+	own := perChunk(5, func() string { return b.client(again("own", port, streams, chunks)) })
+	whole := perChunk(3, func() string { return b.apply(port, streams, chunks) })
+	std := perChunk(3, func() string { return b.client(again("json", port, streams, chunks)) })
+	fmt.Printf("\nThe server floods %d streams; CPU of a token event (user and system)\n%-52s %8s %7s\n", streams, "client", "µs", "× C")
+	row := func(name string, us float64) { fmt.Printf("%-52s %8.3f %7.1f\n", name, us, us/c) }
+	row("C epoll, counts frames", c)
+	row("sparkrun: read, stamp, classify, record", own)
+	row("sparkrun apply: all of it, with decoding and rows", whole)
+	row("Go net/http + encoding/json", std)
+	fmt.Printf("sparkrun is 1/%.1f of Go net/http + encoding/json\n", std/own)
+	if b.python != "" {
+		few, _, stopFew := b.serve(2560, 0, "flood")
+		defer stopFew()
+		py := perChunk(3, func() string { return b.client(exec.Command(b.python, "testdata/client.py", few, fmt.Sprint(streams))) })
+		row("Python aiohttp, as vllm bench serve", py)
+		fmt.Printf("sparkrun is 1/%.1f of Python aiohttp\n", py/own)
+	}
+}
+
+// apply is the whole program, from its start to its end.
+func (b *bench) apply(port string, streams, chunks int) string {
+	b.t.Helper()
+	scenario := filepath.Join(b.dir, "flood.hcl")
+	text := fmt.Sprintf(`
+server "engine" {
+  framework = "openai"
+  url       = "http://127.0.0.1:%s/v1"
+  model     = "m"
+}
+dataset "short" {
+  type   = "jsonl"
+  path   = %q
+}
+benchmark "flood" {
+  server  = server.engine
+  dataset = dataset.short
+  phase "steady" {
+    requests    = %d
+    concurrency = %d
+  }
+}
+`, port, filepath.Join(b.dir, "prompts.jsonl"), streams, streams)
+	if err := os.WriteFile(scenario, []byte(text), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+	rows := strings.Repeat(`{"prompt":"x"}`+"\n", streams)
+	if err := os.WriteFile(filepath.Join(b.dir, "prompts.jsonl"), []byte(rows), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+	c := exec.Command(b.bin, "apply", "-q", "--out", filepath.Join(b.dir, "results"), scenario)
+	var errs bytes.Buffer
+	c.Stdout, c.Stderr = io.Discard, &errs
+	if err := on(1, c); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := c.Wait(); err != nil {
+		b.t.Fatalf("sparkrun apply: %v\n%s", err, errs.String())
+	}
+	s := c.ProcessState
+	return fmt.Sprintf("%d %d", streams*chunks, (s.UserTime() + s.SystemTime()).Microseconds())
+}
+
+func (b *bench) paced() {
+	const streams, chunks = 2000, 100
+	port, _, stop := b.serve(chunks, 30_000, "even")
+	defer stop()
+	c := perChunk(3, func() string {
+		return b.client(exec.Command(filepath.Join(b.dir, "reader"), port, fmt.Sprint(streams)))
+	})
+	own := perChunk(3, func() string { return b.client(again("own", port, streams, chunks)) })
+	fmt.Printf("\n%d streams, a token every 30 ms; CPU of a token event\n%-52s %8.3f\n%-52s %8.3f   %.2f × C\n", streams,
+		"C epoll, counts frames", c, "sparkrun: read, stamp, classify, record", own, own/c)
+}
+
+// errors compares the client's times with the server's.
+func (b *bench) errors() {
+	fmt.Printf("\nReported − true, on one client core, a token every 30 ms (ms)\n%-8s %-6s %-8s %10s %10s %10s %10s %8s %6s\n",
+		"streams", "pace", "stamps", "TTFT p50", "TTFT p99", "TTFT max", "ITL p99", "µs/chunk", "MB")
+	for _, kind := range []string{"own", "user"} {
+		for _, mode := range []string{"even", "tick"} {
+			for _, streams := range []int{64, 512, 2000, 8000} {
+				chunks := max(40, 12_000/streams*10)
+				chunks = min(chunks, 200)
+				port, trace, stop := b.serve(chunks, 30_000, mode)
+				file := filepath.Join(b.dir, "times")
+				var n, us, kb float64
+				_, _ = fmt.Sscan(b.client(again(kind, port, streams, chunks, file)), &n, &us, &kb)
+				stop()
+				ttft, itl := compare(b.t, trace, file)
+				fmt.Printf("%-8d %-6s %-8s %10.4f %10.4f %10.4f %10.4f %8.2f %6.0f\n", streams, mode,
+					map[string]string{"own": "kernel", "user": "user"}[kind], at(ttft, 0.5), at(ttft, 0.99), at(ttft, 1), at(itl, 0.99), us/n, kb/1024)
+			}
+		}
+	}
+}
+
+func (b *bench) open() {
+	port, _, stop := b.serve(60, 50_000, "even")
+	defer stop()
+	var n, us, kb float64
+	_, _ = fmt.Sscan(b.client(again("own", port, 10_000, 60)), &n, &us, &kb)
+	fmt.Printf("\n10 000 open streams, a token every 50 ms: %.0f MB at most, %.2f µs a chunk\n", kb/1024, us/n)
+}
+
+// compare is the error of every first token and of every gap in ms, sorted.
+func compare(t *testing.T, trace, file string) (ttft, itl []float64) {
+	truth, got := read(t, trace), read(t, file)
+	if len(truth) == 0 || len(truth) != len(got) {
+		t.Fatalf("the server saw %d requests, the client %d", len(truth), len(got))
+	}
+	for id, at := range got {
+		true_ := truth[id]
+		if len(at) != len(true_) {
+			t.Fatalf("request %s: the server sent %d frames, the client saw %d", id, len(true_), len(at))
+		}
+		ttft = append(ttft, abs(at[0]-true_[0]))
+		for i := 1; i < len(at); i++ {
+			itl = append(itl, abs((at[i]-at[i-1])-(true_[i]-true_[i-1])))
+		}
+	}
+	slices.Sort(ttft)
+	slices.Sort(itl)
+	return ttft, itl
+}
+
+func abs(ns int64) float64 { return float64(max(ns, -ns)) / 1e6 }
+
+func at(sorted []float64, q float64) float64 { return sorted[int(q*float64(len(sorted)-1))] }
+
+// read reads ids and times as server.c writes them.
+func read(t *testing.T, path string) map[string][]int64 {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]int64{}
+	for len(b) >= 40 {
+		id := string(bytes.TrimRight(b[:32], "\x00"))
+		n := int(binary.NativeEndian.Uint64(b[32:]))
+		b = b[40:]
+		times := make([]int64, n)
+		for i := range times {
+			times[i] = int64(binary.NativeEndian.Uint64(b[8*i:]))
+		}
+		out[id], b = times, b[8*n:]
+	}
+	return out
+}

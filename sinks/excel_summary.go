@@ -1,0 +1,189 @@
+package sinks
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/xuri/excelize/v2"
+
+	"sparkrun/runner/result"
+)
+
+// summaryNumbers are the rows of the summary's tables.
+var summaryNumbers = []string{
+	"throughput.output_tokens_per_s", "throughput.total_tokens_per_s", "throughput.requests_per_s",
+	"metrics.ttft_ms.p50", "metrics.ttft_ms.p99", "metrics.tpot_ms.p50", "metrics.tpot_ms.p99", "metrics.itl_ms.p99", "metrics.latency_ms.p50", "metrics.latency_ms.p99",
+	"requests.success_rate",
+}
+
+// summary is engines as columns: a table a number, medians over repeats.
+func (x *excel) summary(r *result.Run) error {
+	s := &sheet{file: x.file, name: sheetSummary}
+	s.add(x.styles.head, "sparkrun", r.Scenario, r.ID)
+	if r.Simulated {
+		s.add(x.styles.note, "Simulated: not a measurement of a real engine.")
+	}
+	if r.Interrupted {
+		s.add(x.styles.note, "Interrupted: cells are missing or partial.")
+	}
+	s.add(0, "version", r.Version)
+	s.add(0, "started", r.Started.Format(time.RFC3339))
+	s.add(0, "host", fmt.Sprintf("%s, %s/%s, %d cores, %s", r.Host, r.OS, r.Arch, r.Cores, r.CPU))
+	for _, g := range grids(r.Entries) {
+		s.add(0)
+		head := []any{"benchmark." + g.benchmark, ""}
+		for _, c := range g.columns {
+			head = append(head, c)
+		}
+		s.add(x.styles.head, head...)
+		for _, path := range slices.Concat(summaryNumbers, x.goodput()) {
+			name := strings.TrimPrefix(strings.TrimPrefix(path, "metrics."), "throughput.")
+			for _, row := range g.rows {
+				line := []any{name, row}
+				for _, c := range g.columns {
+					if v, ok := g.value(row, c, path); ok {
+						line = append(line, v.Median)
+					} else if verdict := g.verdict(row, c); verdict == result.OK || verdict == result.Suspect {
+						line = append(line, "–") // too few requests for such a percentile
+					} else {
+						line = append(line, string(verdict))
+					}
+				}
+				s.add(x.styles.number, line...)
+				x.colour(s, path, len(g.columns))
+				if extents, several := g.extents(row, path); several {
+					s.add(x.styles.note, append([]any{name + " of the repeats", row}, extents...)...)
+				}
+			}
+		}
+		for _, row := range g.rows {
+			line := []any{"verdict", row}
+			for _, c := range g.columns {
+				line = append(line, string(g.verdict(row, c)))
+			}
+			s.add(0, line...)
+		}
+	}
+	x.comparisons(s, r.Entries)
+	x.doubts(s, r.Entries)
+	for i := range r.Entries {
+		e := &r.Entries[i]
+		if e.Search == nil {
+			continue
+		}
+		s.add(0)
+		s.add(x.styles.head, searchFound(e))
+		var head []any
+		for _, c := range searchColumns(e.Search) {
+			head = append(head, c)
+		}
+		s.add(x.styles.head, append(head, "pareto")...)
+		for _, step := range byValue(e.Search) {
+			s.add(x.styles.number, append(searchLine(&step), step.Pareto)...)
+		}
+	}
+	if len(r.Thresholds) > 0 {
+		s.add(0)
+		s.add(x.styles.head, "threshold", "cell", "met", "message")
+		for _, t := range r.Thresholds {
+			s.add(0, t.Name, t.Address, t.Pass, t.Message)
+		}
+	}
+	if s.err == nil {
+		s.err = x.file.SetColWidth(sheetSummary, "A", "B", 30)
+	}
+	if s.err == nil {
+		s.err = x.file.SetColWidth(sheetSummary, "C", "Z", 16)
+	}
+	if s.err == nil {
+		s.err = x.file.SetPageLayout(sheetSummary, &excelize.PageLayoutOptions{Orientation: ptr("landscape"), FitToWidth: ptr(1), FitToHeight: ptr(0)})
+	}
+	if s.err == nil {
+		s.err = x.file.SetSheetProps(sheetSummary, &excelize.SheetPropsOptions{FitToPage: ptr(true)})
+	}
+	return s.err
+}
+
+// colour makes the best engine of the last row stand out, and words instead of a number.
+func (x *excel) colour(s *sheet, path string, engines int) {
+	if s.err != nil {
+		return
+	}
+	first, _ := excelize.CoordinatesToCellName(3, s.row)
+	last, err := excelize.CoordinatesToCellName(2+engines, s.row)
+	if err != nil {
+		s.err = err
+		return
+	}
+	best := "bottom"
+	if strings.HasPrefix(path, "throughput.") || strings.HasPrefix(path, "goodput.") {
+		best = "top"
+	}
+	rules := []excelize.ConditionalFormatOptions{{Type: "text", Criteria: "containing", Value: "failed", Format: &x.styles.bad}, {Type: "text", Criteria: "containing", Value: "invalid", Format: &x.styles.bad}}
+	if engines > 1 && path != "requests.success_rate" {
+		rules = append(rules, excelize.ConditionalFormatOptions{Type: best, Criteria: "=", Value: "1", Format: &x.styles.best})
+	}
+	s.err = x.file.SetConditionalFormat(s.name, first+":"+last, rules)
+}
+
+// comparisons is a line for each pair of servers and number that was compared.
+func (x *excel) comparisons(s *sheet, entries []result.Entry) {
+	all := result.CompareServers(entries)
+	pairs := slices.DeleteFunc(slices.Clone(all), func(c result.Comparison) bool { return c.Note == result.NotTested })
+	if len(all) > 0 {
+		s.add(0)
+	}
+	if len(pairs) < len(all) {
+		s.add(x.styles.note, "Differences between servers: "+result.NotTested+" (that takes 4 repeats: repeat = 4).")
+	}
+	if len(pairs) == 0 {
+		return
+	}
+	s.add(x.styles.head, "compared", "cell", "base", "other", "base median", "other median", "change", "p", "different", "note")
+	for _, c := range pairs {
+		for _, path := range append([]string{result.Deciding}, result.Compared...) {
+			d, ok := c.Numbers[path]
+			if !ok {
+				continue
+			}
+			line := []any{path, cellOf(&c), c.Base, c.Other, number(d.Base), number(d.Other), number(d.Change), number(d.P), nil, c.Note}
+			if d.Different != nil {
+				line[8] = *d.Different
+			}
+			s.add(0, line...)
+		}
+	}
+}
+
+func (x *excel) goodput() []string {
+	var out []string
+	for _, p := range paths(x.plan) {
+		if strings.HasPrefix(p, "goodput.") && !strings.HasPrefix(p, "goodput.all.") {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// doubts is a line for each mark of a cell that is not ok, with its sentence.
+func (x *excel) doubts(s *sheet, entries []result.Entry) {
+	if !slices.ContainsFunc(entries, func(e result.Entry) bool { return e.Verdict != result.OK }) {
+		return
+	}
+	s.add(0)
+	s.add(x.styles.head, "not ok", "cell", "phase", "mark", "why")
+	for i := range entries {
+		e := &entries[i]
+		if e.Verdict == result.OK {
+			continue
+		}
+		if e.Cause != "" || len(e.Marks) == 0 {
+			s.add(0, string(e.Verdict), e.Address, e.Phase, "", e.Cause)
+		}
+		for _, m := range e.Marks {
+			s.add(0, string(e.Verdict), e.Address, e.Phase, m.Name, m.Why)
+		}
+	}
+}

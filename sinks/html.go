@@ -1,0 +1,163 @@
+package sinks
+
+import (
+	"bufio"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"sparkrun/runner/result"
+	"sparkrun/scenario/metric"
+	"sparkrun/scenario/plan"
+)
+
+// The parts of the page. uPlot 1.6.32 (MIT, html/uPlot.LICENSE) draws the charts.
+var (
+	//go:embed html/page.html
+	pageHTML string
+	//go:embed html/report.css
+	pageCSS string
+	//go:embed html/report.js
+	pageJS string
+	//go:embed html/uPlot.iife.min.js
+	uPlotJS string
+	//go:embed html/uPlot.min.css
+	uPlotCSS string
+)
+
+var page = template.Must(template.New("page").Parse(pageHTML))
+
+// html writes a report in one file that needs no network. Of each cell it keeps what the
+// charts show, so that neither memory nor the file grow with the requests.
+type html struct {
+	path string
+	data htmlData
+}
+
+// htmlData is the JSON that the page is made of.
+type htmlData struct {
+	Run           *result.Run                               `json:"run"`
+	Benchmarks    []string                                  `json:"benchmarks"`
+	Cells         []result.Entry                            `json:"cells"`
+	Thresholds    []result.ThresholdResult                  `json:"thresholds"`
+	Distributions map[string]map[string]result.Distribution `json:"distributions"` // by address and phase
+	Timelines     map[string]*result.Timeline               `json:"timelines"`     // by address
+	Files         []htmlFile                                `json:"files"`
+	Variables     [][2]string                               `json:"variables"`
+	Servers       [][2]string                               `json:"servers"`
+	MarkDocs      [][2]string                               `json:"markDocs"`
+	MetricDocs    [][2]string                               `json:"metricDocs"`
+}
+
+type htmlFile struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+func newHTML(s plan.Sink, dir string, _ Env) (Sink, error) {
+	return &html{path: pathOf(s, dir)}, nil
+}
+
+func (h *html) Path() string { return h.path }
+
+func (h *html) Begin(_ context.Context, r *result.Run) error {
+	h.data = htmlData{
+		Distributions: map[string]map[string]result.Distribution{}, Timelines: map[string]*result.Timeline{},
+		Files: scenarioFiles(r.Plan), Variables: [][2]string{}, Servers: [][2]string{},
+	}
+	for _, b := range r.Plan.Benchmarks {
+		h.data.Benchmarks = append(h.data.Benchmarks, b.Name)
+	}
+	for _, v := range r.Plan.Variables {
+		h.data.Variables = append(h.data.Variables, [2]string{"var." + v.Name, fmt.Sprintf("%s (%s)", v.Value, v.Source)})
+	}
+	for i := range r.Plan.Servers {
+		s := &r.Plan.Servers[i]
+		h.data.Servers = append(h.data.Servers, [2]string{s.Address, described(s)})
+	}
+	for _, m := range result.Marks() {
+		h.data.MarkDocs = append(h.data.MarkDocs, [2]string{m.Name, m.Sentence})
+	}
+	for _, n := range slices.Concat(metric.Request(), []metric.Number{metric.ITL}, metric.Throughput(), metric.Counts()) {
+		h.data.MetricDocs = append(h.data.MetricDocs, [2]string{n.Name, n.Doc})
+	}
+	return writable(h.path)
+}
+
+// described is a server in words: framework, place, and the engine's flags.
+func described(s *plan.Server) string {
+	text := s.Framework
+	if s.URL != "" {
+		text += " at " + s.URL
+	}
+	if s.Model != "" {
+		text += ", model " + s.Model
+	}
+	if len(s.Options) > 0 {
+		if b, err := json.Marshal(s.Options); err == nil {
+			text += ", options " + string(b)
+		}
+	}
+	return text
+}
+
+// scenarioFiles are the scenario's texts as far as they can still be read; secrets that
+// stand in them are replaced.
+func scenarioFiles(p *plan.Plan) []htmlFile {
+	files := []htmlFile{}
+	for _, path := range p.Files {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // standard input, or gone: the plan is in run.json
+		}
+		text := string(b)
+		for _, secret := range p.Secrets {
+			text = strings.ReplaceAll(text, secret, "(sensitive)")
+		}
+		files = append(files, htmlFile{filepath.Base(path), text})
+	}
+	return files
+}
+
+func (h *html) Cell(_ context.Context, c *result.Cell) error {
+	for i := range c.Entries {
+		e := &c.Entries[i]
+		h.data.Distributions[e.Address+" "+e.Phase] = result.Distributions(c, e)
+	}
+	if t := result.NewTimeline(c); t != nil {
+		h.data.Timelines[c.Plan.Name] = t
+	}
+	return nil
+}
+
+func (h *html) End(_ context.Context, r *result.Run) error {
+	h.data.Run, h.data.Cells, h.data.Thresholds = r, r.Entries, r.Thresholds
+	if h.data.Cells == nil {
+		h.data.Cells = []result.Entry{}
+	}
+	if h.data.Thresholds == nil {
+		h.data.Thresholds = []result.ThresholdResult{}
+	}
+	data, err := json.Marshal(h.data) // escapes <, > and &, so that no text can end the script
+	if err != nil {
+		return err
+	}
+	return replace(h.path, func(w io.Writer) error {
+		out := bufio.NewWriter(w)
+		err := page.Execute(out, map[string]any{
+			"Title": r.Scenario + " " + r.ID, "Data": template.JS(data),
+			"CSS": template.CSS(pageCSS), "UPlotCSS": template.CSS(uPlotCSS), "JS": template.JS(pageJS), "UPlotJS": template.JS(uPlotJS),
+		})
+		if err != nil {
+			return err
+		}
+		return out.Flush()
+	})
+}

@@ -1,0 +1,350 @@
+"use strict";
+// The report of a run: everything is made from the JSON in #data.
+(() => {
+const data = JSON.parse(document.getElementById("data").textContent);
+const page = document.getElementById("page");
+const colors = ["#2f7ed8", "#e4572e", "#2e9e5b", "#9b5de5", "#d9a404", "#0fa3b1", "#d6336c", "#7a8288"];
+
+// el makes an element: attributes, then children (text or elements).
+function el(tag, attrs, ...children) {
+  const e = document.createElement(tag);
+  for (const [k, v] of Object.entries(attrs || {})) {
+    if (k.startsWith("on")) e.addEventListener(k.slice(2), v);
+    else if (v !== undefined && v !== null && v !== false) e.setAttribute(k, v === true ? "" : v);
+  }
+  for (const c of children.flat()) if (c !== null && c !== undefined) e.append(c);
+  return e;
+}
+
+// at reads a path of an entry as expressions name it: "metrics.ttft_ms.p50".
+const at = (e, path) => path.split(".").reduce((o, k) => (o === null || o === undefined ? null : o[k]), e);
+
+function short(v) {
+  if (v === null || v === undefined) return "–";
+  const a = Math.abs(v);
+  if (Number.isInteger(v) && a < 1e6) return String(v);
+  return a >= 1e6 ? v.toExponential(2) : a >= 100 ? v.toFixed(0) : a >= 10 ? v.toFixed(1) : a >= 0.01 || a === 0 ? v.toFixed(2) : v.toPrecision(2);
+}
+
+const server = e => e.server.replace(/^server\./, "");
+const why = e => [e.cause].concat(e.marks.map(m => m.name + ": " + m.why)).filter(Boolean).join("\n");
+
+// ---- what is shown: the entries that the filters leave
+const hidden = new Set(); // "axis=value"
+const axisNames = [...new Set(data.cells.flatMap(e => Object.keys(e.matrix)))];
+const valueOf = (e, axis) => (axis === "server" ? server(e) : e.matrix[axis]);
+const filterAxes = [...new Set(["server", ...axisNames])];
+const shown = () => data.cells.filter(e => !filterAxes.some(a => hidden.has(a + "=" + valueOf(e, a))));
+
+// loadAxis is the axis that goes up along a line: concurrency, rate, or the first of numbers.
+function loadAxis(entries) {
+  const numeric = axisNames.filter(a => entries.some(e => a in e.matrix) && entries.every(e => !(a in e.matrix) || (e.matrix[a] !== "" && !isNaN(e.matrix[a]))));
+  return numeric.find(a => /concurrency|rate|users/.test(a)) || numeric[0];
+}
+
+// lines groups entries by all but the load axis; repeats become one point, their median.
+function lines(entries, load) {
+  const out = new Map();
+  for (const e of entries) {
+    const rest = axisNames.filter(a => a !== load && a !== "server" && a in e.matrix).map(a => a + "=" + e.matrix[a]);
+    const phases = new Set(entries.map(x => x.phase));
+    const name = [server(e), ...rest, phases.size > 1 ? e.phase : ""].filter(Boolean).join(" ");
+    if (!out.has(name)) out.set(name, new Map());
+    const x = load && load in e.matrix ? Number(e.matrix[load]) : 0;
+    if (!out.get(name).has(x)) out.get(name).set(x, []);
+    out.get(name).get(x).push(e);
+  }
+  return [...out].map(([name, points]) => ({ name, points: [...points].sort((a, b) => a[0] - b[0]).map(([load, entries]) => ({ load, entries })) }));
+}
+
+function median(values) {
+  const v = values.filter(x => x !== null && x !== undefined && isFinite(x)).sort((a, b) => a - b);
+  return v.length ? (v[(v.length - 1) >> 1] + v[v.length >> 1]) / 2 : null;
+}
+const pick = (entries, path) => median(entries.map(e => at(e, path)));
+
+// ---- charts
+let plots = [];
+const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+// steps are 1, 2 and 5 times the powers of ten between two numbers: the ticks of a log axis.
+function steps(lo, hi) {
+  const out = [];
+  for (let p = Math.floor(Math.log10(lo)); p <= Math.log10(hi); p++) for (const m of [1, 2, 5]) { const v = m * 10 ** p; if (v >= lo && v <= hi) out.push(v); }
+  return out.length > 1 ? out : [lo, hi];
+}
+
+// chart draws series of points {x, y, tip} in their own order. o: x, y, y2 (titles), logX,
+// logY, ticks (of x), bands (stretches of x).
+function chart(title, sub, series, o) {
+  series = series.map((s, i) => ({ color: colors[(s.colorIndex ?? i) % colors.length], ...s, points: s.points.filter(p => p.x !== null && p.y !== null && (!o.logY || p.y > 0) && (!o.logX || p.x > 0)) })).filter(s => s.points.length);
+  if (!series.length) return null;
+  const box = el("div"), tip = el("div", { class: "tip" });
+  const fig = el("figure", {}, el("figcaption", {}, title, sub ? el("span", {}, sub) : null), box, tip);
+  const draw = () => {
+    const xs = [...new Set(series.flatMap(s => s.points.map(p => p.x)))].sort((a, b) => a - b);
+    const index = new Map(xs.map((x, i) => [x, i]));
+    const table = [xs, ...series.map(s => { const c = new Array(xs.length).fill(null); for (const p of s.points) c[index.get(p.x)] = p.y; return c; })];
+    const path = s => u => { // through the points in their own order, which may go back in x
+      const p = new Path2D();
+      s.points.forEach((q, i) => { const x = u.valToPos(q.x, "x", true), y = u.valToPos(q.y, s.scale || "y", true); i ? p.lineTo(x, y) : p.moveTo(x, y); });
+      return { stroke: p, fill: null };
+    };
+    const axis = (scale, label, more) => ({ scale, label, stroke: css("--fg"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line") }, labelSize: 18, size: scale === "x" ? 34 : 54, font: "11px system-ui", labelFont: "11px system-ui", values: (u, v) => v.map(x => (x === null ? "" : short(x).replace(/\.0+$/, ""))), ...more });
+    const range = log => (u, lo, hi) => {
+      if (lo === null) return [0, 1];
+      if (log) return lo === hi ? [lo / 2, hi * 2] : [lo / 1.15, hi * 1.15];
+      const pad = (hi - lo || hi || 1) * 0.06;
+      return [lo >= 0 && lo - pad < (hi - lo) * 0.25 ? 0 : lo - pad, hi + pad];
+    };
+    const scales = { x: { time: false, distr: o.logX ? 3 : 1, range: range(o.logX) }, y: { distr: o.logY ? 3 : 1, range: range(o.logY) } };
+    const log = (u, i, lo, hi) => steps(lo, hi), own = { filter: (u, v) => v };
+    const axes = [axis("x", o.x, o.ticks ? { splits: () => o.ticks, ...own } : o.logX ? { splits: log, ...own } : {}), axis("y", o.y, o.logY ? { splits: log, ...own } : {})];
+    if (o.y2) { scales.y2 = { range: range(false) }; axes.push(axis("y2", o.y2, { side: 1, grid: { show: false } })); }
+    const u = new uPlot({
+      width: Math.max(260, box.clientWidth || 420), height: 250, scales, axes, legend: { live: false }, cursor: { drag: { x: true, y: false }, points: { show: false } },
+      series: [{}, ...series.map(s => ({ label: s.name, scale: s.scale || "y", stroke: s.color, width: 1.8, dash: s.dash, spanGaps: true, paths: s.points.length > 1 ? path(s) : () => null, points: { show: s.points.length < 60, size: 6, fill: s.color } }))],
+      hooks: {
+        drawClear: [u => { for (const b of o.bands || []) { u.ctx.fillStyle = b.measure ? css("--soft") : css("--warn"); const x0 = u.valToPos(b.from, "x", true), x1 = u.valToPos(b.to, "x", true); u.ctx.fillRect(x0, u.bbox.top, x1 - x0, u.bbox.height); u.ctx.fillStyle = css("--dim"); u.ctx.font = `${11 * devicePixelRatio}px system-ui`; u.ctx.fillText(b.name, x0 + 4, u.bbox.top + 12 * devicePixelRatio, Math.max(1, x1 - x0 - 6)); } }],
+        setCursor: [u => {
+          let best = null, near = 30;
+          series.forEach((s, i) => { if (u.series[i + 1].show) for (const p of s.points) { const d = Math.hypot(u.valToPos(p.x, "x") - u.cursor.left, u.valToPos(p.y, s.scale || "y") - u.cursor.top); if (d < near) { near = d; best = { s, p }; } } });
+          tip.style.display = best && u.cursor.left >= 0 ? "block" : "none";
+          if (!best) return;
+          tip.textContent = best.s.name + "\n" + (best.p.tip || `${o.x}: ${short(best.p.x)}\n${o.y}: ${short(best.p.y)}`);
+          const left = u.over.offsetLeft + u.valToPos(best.p.x, "x"), top = box.offsetTop + u.over.offsetTop + u.valToPos(best.p.y, best.s.scale || "y");
+          tip.style.left = Math.min(left + 14, Math.max(0, fig.clientWidth - tip.offsetWidth - 6)) + "px"; tip.style.top = Math.max(0, top - tip.offsetHeight - 8) + "px";
+        }],
+      },
+    }, table, box);
+    plots.push({ u, box, draw });
+  };
+  fig.draw = draw;
+  return fig;
+}
+
+// byLoad is a chart of a path over another, a line an engine, its points along the load axis.
+function byLoad(title, entries, load, xPath, xTitle, ys, yTitle, o) {
+  const all = lines(entries, load);
+  const series = all.flatMap((l, i) => ys.map(y => ({
+    name: l.name + (y.label ? " " + y.label : ""), colorIndex: i, dash: y.dash,
+    points: l.points.map(p => {
+      const x = xPath === "load" ? p.load : pick(p.entries, xPath), v = y.of ? median(p.entries.map(y.of)) : pick(p.entries, y.path);
+      const marks = [...new Set(p.entries.flatMap(e => e.marks.map(m => m.name)))];
+      return { x, y: v, tip: [load ? `${load} = ${p.load}` : "", xPath === "load" ? "" : `${xTitle}: ${short(x)}`, `${yTitle}: ${short(v)}`, p.entries.length > 1 ? `median of ${p.entries.length} repeats` : "", marks.join(" ")].filter(Boolean).join("\n") };
+    }),
+  })));
+  const ticks = xPath === "load" ? [...new Set(all.flatMap(l => l.points.map(p => p.load)))].sort((a, b) => a - b) : null;
+  return chart(title, o.sub, series, { x: xTitle, y: yTitle, ticks, ...o });
+}
+
+const perUser = e => { const v = at(e, "metrics.tpot_ms.p50"); return v ? 1000 / v : null; };
+const percentiles = name => [{ path: `metrics.${name}.p50`, label: "p50" }, { path: `metrics.${name}.p90`, label: "p90", dash: [6, 4] }, { path: `metrics.${name}.p99`, label: "p99", dash: [2, 3] }];
+
+function loadCharts(entries, load) {
+  const out = "throughput.output_tokens_per_s";
+  return [
+    byLoad("Throughput against latency", entries, load, out, "output tokens/s", [{ path: "metrics.ttft_ms.p50" }], "TTFT p50 (ms)", { logY: true, sub: "down and right is better" }),
+    byLoad("Throughput against speed for a user", entries, load, out, "output tokens/s", [{ of: perUser }], "tokens/s and user", { sub: "up and right is better" }),
+    byLoad("TTFT by " + load, entries, load, "load", load, percentiles("ttft_ms"), "TTFT (ms)", { logY: true, logX: true }),
+    byLoad("TPOT by " + load, entries, load, "load", load, percentiles("tpot_ms"), "TPOT (ms)", { logX: true }),
+    byLoad("Throughput by " + load, entries, load, "load", load, [{ path: out }], "output tokens/s", { logX: true }),
+    byLoad("Latency by " + load, entries, load, "load", load, percentiles("latency_ms"), "latency (ms)", { logY: true, logX: true }),
+  ];
+}
+
+// genai-bench's eight charts, from our numbers.
+function eightCharts(entries, load) {
+  const out = "throughput.output_tokens_per_s", total = "throughput.total_tokens_per_s", rps = "throughput.requests_per_s";
+  const errors = e => (e.requests.success_rate === null ? null : 100 * (1 - e.requests.success_rate));
+  const speed = { path: "metrics.output_tokens_per_s_per_user.mean" }, ttft = { path: "metrics.ttft_ms.mean" };
+  return [
+    byLoad("Output speed per request", entries, load, out, "output tokens/s", [speed], "tokens/s and request", {}),
+    byLoad("Mean TTFT", entries, load, out, "output tokens/s", [ttft], "TTFT (ms)", { logY: true }),
+    byLoad("Mean latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.mean" }], "latency (ms)", {}),
+    byLoad("Error rate", entries, load, "load", load, [{ of: errors }], "failed (%)", {}),
+    byLoad("Output speed per request", entries, load, total, "input + output tokens/s", [speed], "tokens/s and request", {}),
+    byLoad("Mean TTFT", entries, load, total, "input + output tokens/s", [ttft], "TTFT (ms)", { logY: true }),
+    byLoad("P90 latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.p90" }], "latency (ms)", {}),
+    byLoad("P99 latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.p99" }], "latency (ms)", {}),
+  ];
+}
+
+const key = e => e.address + " " + e.phase;
+const cellName = e => [server(e), ...Object.entries(e.matrix).filter(([a]) => a !== "server").map(([a, v]) => a + "=" + v)].join(" ") + (data.cells.some(x => x.repeat > 1) ? " #" + e.repeat : "");
+
+function distribution(title, entries, field, unit) {
+  const series = entries.map(e => ({ name: cellName(e), points: (data.distributions[key(e)]?.[field] || []).map((v, q) => ({ x: v, y: q, tip: `${q} % within ${short(v)} ${unit}` })) }));
+  return chart(title, "share of the values below", series, { x: unit, y: "%", logX: true });
+}
+
+function timeline(e) {
+  const t = data.timelines[e.address];
+  if (!t) return null;
+  const over = (values, unit) => values.map((v, i) => ({ x: (i + 0.5) * t.bin_s, y: v, tip: `at ${short((i + 0.5) * t.bin_s)} s: ${short(v)} ${unit}` }));
+  const series = [{ name: "output tokens/s", points: over(t.output_tokens_per_s, "tokens/s") }, { name: "in flight", scale: "y2", points: over(t.in_flight, "in flight") }];
+  if (t.failed_per_s.some(v => v > 0)) series.push({ name: "failed/s", scale: "y2", points: over(t.failed_per_s, "failed/s") });
+  return chart("Timeline", cellName(e), series, { x: "s", y: "output tokens/s", y2: "in flight", bands: t.phases.map(p => ({ from: p.start_s, to: p.end_s, name: p.name, measure: p.measure })) });
+}
+
+function grid(figures) {
+  const g = el("div", { class: "charts" }, figures.filter(Boolean));
+  queueMicrotask(() => figures.filter(Boolean).forEach(f => f.isConnected && f.draw()));
+  return g;
+}
+
+// ---- tables
+const numbers = [
+  { path: "throughput.output_tokens_per_s", title: "output tokens/s", up: true }, { path: "metrics.ttft_ms.p50", title: "TTFT p50 (ms)" }, { path: "metrics.ttft_ms.p99", title: "TTFT p99 (ms)" },
+  { path: "metrics.tpot_ms.p50", title: "TPOT p50 (ms)" }, { path: "metrics.latency_ms.p50", title: "latency p50 (ms)" }, { path: "requests.success_rate", title: "success rate", up: true },
+];
+
+function comparison(entries) {
+  const servers = [...new Set(entries.map(server))];
+  const row = e => axisNames.filter(a => a !== "server" && a in e.matrix).map(a => a + "=" + e.matrix[a]).concat(new Set(entries.map(x => x.phase)).size > 1 ? e.phase : []).join(", ") || e.phase;
+  const rows = [...new Set(entries.map(row))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const body = numbers.filter(n => entries.some(e => at(e, n.path) !== null)).flatMap(n => rows.map((r, i) => {
+    const cells = servers.map(s => entries.filter(e => server(e) === s && row(e) === r));
+    const values = cells.map(c => pick(c, n.path));
+    const known = values.filter(v => v !== null);
+    const best = known.length > 1 && new Set(known).size > 1 ? (n.up ? Math.max(...known) : Math.min(...known)) : null;
+    return el("tr", { class: i === 0 ? "first" : "" }, el("td", { class: "text" }, i === 0 ? n.title : ""), el("td", { class: "text" }, r), cells.map((c, j) => {
+      const bad = c.find(e => e.verdict !== "ok"), all = c.map(e => at(e, n.path)).filter(v => v !== null);
+      const range = all.length > 1 ? ` (${short(Math.min(...all))} – ${short(Math.max(...all))}, n = ${all.length})` : "";
+      return el("td", { class: [values[j] !== null && values[j] === best ? "best" : "", bad ? bad.verdict : ""].join(" "), title: [c.length > 1 ? "median of the repeats" + range : "", ...c.map(why)].filter(Boolean).join("\n") || null },
+        c.length ? (values[j] === null && bad ? bad.verdict : short(values[j]) + (bad ? "*" : "")) : "");
+    }));
+  }));
+  return el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, el("th"), el("th"), servers.map(s => el("th", {}, s)))), el("tbody", {}, body)));
+}
+
+function cellTable(entries) {
+  const columns = [
+    { title: "cell", of: e => e.address, text: true }, { title: "phase", of: e => e.phase, text: true }, { title: "verdict", of: e => e.verdict, text: true },
+    { title: "ok", of: e => e.requests.ok }, { title: "failed", of: e => e.requests.failed },
+    ...["requests_per_s", "output_tokens_per_s", "total_tokens_per_s", "concurrency_achieved"].map(n => ({ title: n, of: e => at(e, "throughput." + n) })),
+    ...["ttft_ms", "tpot_ms", "itl_ms", "latency_ms"].flatMap(m => ["p50", "p90", "p99"].map(p => ({ title: m + " " + p, of: e => at(e, `metrics.${m}.${p}`) }))),
+    { title: "marks", of: e => e.marks.map(m => m.name).join(" "), text: true },
+  ];
+  let sorted = null, up = true;
+  const search = el("input", { type: "search", placeholder: "filter cells", oninput: () => fill() });
+  const body = el("tbody");
+  const fill = () => {
+    let list = entries.filter(e => e.address.toLowerCase().includes(search.value.toLowerCase()) || e.marks.some(m => m.name.includes(search.value)));
+    if (sorted) list = [...list].sort((a, b) => { const x = sorted.of(a), y = sorted.of(b); return (x === null) - (y === null) || (sorted.text ? String(x).localeCompare(y, "en", { numeric: true }) : x - y) * (up ? 1 : -1); });
+    body.replaceChildren(...list.map(e => el("tr", { title: why(e) || null }, columns.map(c => el("td", { class: (c.text ? "text " : "") + (c.title === "verdict" ? e.verdict : "") }, c.text ? c.of(e) : short(c.of(e)))))));
+  };
+  fill();
+  return el("div", {}, el("div", { class: "filters" }, search), el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, columns.map(c => el("th", { class: "sort" + (c.text ? " text" : ""), onclick: () => { up = sorted === c ? !up : true; sorted = c; fill(); } }, c.title)))), body)));
+}
+
+function searchTable(e) {
+  const s = e.search;
+  const steps = [...s.steps].sort((a, b) => a.value - b.value);
+  const found = s.value === null ? `no ${s.vary} meets ${s.goal}` : `the highest ${s.vary} that meets ${s.goal} is ${short(s.value)}`;
+  const points = steps.filter(x => x.output_tokens_per_s !== null && x.output_tokens_per_s_per_user !== null);
+  return [
+    el("h3", {}, `Search ${s.name}, ${e.address}: ${found}`),
+    el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, [s.vary, "goal", "output tokens/s", "tokens/s and user", "requests/s", "TTFT p50 (ms)", "TPOT p50 (ms)", "in flight"].map(t => el("th", {}, t)))),
+      el("tbody", {}, steps.map(x => el("tr", {}, el("td", {}, short(x.value)), el("td", { class: x.met ? "best" : "failed" }, x.met ? "met" : "missed"), ["output_tokens_per_s", "output_tokens_per_s_per_user", "requests_per_s", "ttft_ms", "tpot_ms", "concurrency_achieved"].map(k => el("td", {}, short(x[k])))))))),
+    grid([chart("What was tried", "Pareto", [{ name: "met", points: points.filter(x => x.met).map(x => ({ x: x.output_tokens_per_s, y: x.output_tokens_per_s_per_user, tip: `${s.vary} ${short(x.value)}` })) }, { name: "missed", points: points.filter(x => !x.met).map(x => ({ x: x.output_tokens_per_s, y: x.output_tokens_per_s_per_user, tip: `${s.vary} ${short(x.value)}` })) }], { x: "output tokens/s", y: "tokens/s and user" })]),
+  ];
+}
+
+// highlight colours HCL: comments, strings, block types and attributes, numbers.
+function highlight(text) {
+  const pre = el("pre");
+  const token = /(#[^\n]*|\/\/[^\n]*|\/\*[\s\S]*?\*\/)|("(?:[^"\\]|\\.)*")|(^[ \t]*[A-Za-z_][\w-]*)(?=[^\n]*[{=])|\b(\d+(?:\.\d+)?)\b/gm;
+  let from = 0;
+  for (const m of text.matchAll(token)) {
+    pre.append(text.slice(from, m.index), el("span", { class: m[1] ? "c" : m[2] ? "s" : m[3] ? "k" : "n" }, m[0]));
+    from = m.index + m[0].length;
+  }
+  pre.append(text.slice(from));
+  return pre;
+}
+
+const list = pairs => el("dl", {}, pairs.filter(([, v]) => v !== null && v !== undefined && v !== "").flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, String(v))]));
+
+// plain is a table of texts; a cell is [class, text].
+const plain = (head, rows) => el("div", { class: "scroll" }, el("table", {},
+  head.length ? el("thead", {}, el("tr", {}, head.map(t => el("th", { class: "text" }, t)))) : null,
+  el("tbody", {}, rows.map(r => el("tr", {}, r.map(([c, t]) => el("td", { class: c }, t)))))));
+
+// ---- the page
+function filters(render) {
+  const sets = filterAxes.map(a => [a, [...new Set(data.cells.map(e => valueOf(e, a)).filter(v => v !== undefined))]]).filter(([, v]) => v.length > 1);
+  return el("div", { class: "filters" }, sets.map(([axis, values]) => el("fieldset", {}, el("legend", {}, axis), values.sort((a, b) => a.localeCompare(b, "en", { numeric: true })).map(v =>
+    el("label", {}, el("input", { type: "checkbox", checked: true, onchange: ev => { ev.target.checked ? hidden.delete(axis + "=" + v) : hidden.add(axis + "=" + v); render(); } }), " " + v)))));
+}
+
+// choice is a select over entries and what it shows of the chosen one.
+function choice(label, options, show) {
+  const box = el("div");
+  const select = el("select", { onchange: () => box.replaceChildren(show(options[select.value].value)) }, options.map((o, i) => el("option", { value: i }, o.name)));
+  box.append(show(options[0].value));
+  return el("div", {}, el("div", { class: "filters" }, el("label", {}, label + " ", select)), box);
+}
+
+function benchmark(name, entries) {
+  const load = loadAxis(entries), out = [el("h2", {}, "benchmark." + name), comparison(entries)];
+  for (const e of entries) if (e.search) out.push(...searchTable(e));
+  if (load) out.push(el("h3", {}, "Load"), grid(loadCharts(entries, load)));
+  const measured = entries.filter(e => e.requests.ok > 0);
+  if (measured.length) {
+    const loads = load ? [...new Set(measured.map(e => e.matrix[load]))].sort((a, b) => a - b) : [];
+    const groups = (loads.length ? loads.map(l => ({ name: `${load} = ${l}`, value: measured.filter(e => e.matrix[load] === l) })) : [{ name: "all cells", value: measured }]).reverse();
+    out.push(el("h3", {}, "Distributions"), choice("of", groups, es => grid([distribution("TTFT", es, "ttft_ms", "ms"), distribution("Gaps between token events (ITL)", es, "itl_ms", "ms"), distribution("TPOT", es, "tpot_ms", "ms"), distribution("Latency", es, "latency_ms", "ms")])));
+    out.push(el("h3", {}, "Over time"), choice("cell", measured.map(e => ({ name: cellName(e), value: e })), e => grid([timeline(e)])));
+  }
+  if (load) {
+    const details = el("details", { ontoggle: () => { if (details.open && details.children.length === 1) details.append(grid(eightCharts(entries, load))); } }, el("summary", {}, "The eight charts of genai-bench, from these numbers"));
+    out.push(details);
+  }
+  out.push(el("h3", {}, "All cells"), cellTable(entries));
+  return out;
+}
+
+function render() {
+  plots.forEach(p => p.u.destroy());
+  plots = [];
+  const entries = shown();
+  results.replaceChildren(...data.benchmarks.flatMap(b => { const own = entries.filter(e => e.benchmark === b); return own.length ? benchmark(b, own) : []; }));
+}
+
+function redraw() {
+  const old = plots;
+  plots = [];
+  for (const p of old) { p.u.destroy(); if (p.box.isConnected) p.draw(); }
+}
+
+const run = data.run, verdicts = {};
+for (const e of data.cells) verdicts[e.verdict] = (verdicts[e.verdict] || 0) + 1;
+const theme = el("button", { class: "theme", onclick: () => { const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches; document.documentElement.dataset.theme = dark ? "light" : "dark"; redraw(); } }, "light / dark");
+const results = el("div");
+page.append(
+  el("header", {}, el("h1", {}, run.scenario), el("span", { class: "dim" }, run.id), el("span", { class: "dim" }, Object.entries(verdicts).map(([v, n]) => n + " " + v).join(", ")), el("div", {}, theme)),
+  ...[run.simulated ? "Simulated: not a measurement of a real engine." : "", run.interrupted ? "Interrupted: cells are missing or partial." : ""].filter(Boolean).map(t => el("p", { class: "note" }, t)),
+  data.thresholds.length ? el("h3", {}, "Thresholds") : "",
+  data.thresholds.length ? plain(["threshold", "cell", "met", "why not"], data.thresholds.map(t => [["text", t.name], ["text", t.address], ["text " + (t.pass ? "best" : "failed"), t.pass ? "yes" : t.undecided ? "undecided" : "no"], ["wrap", t.message || ""]])) : "",
+  filters(render), results,
+);
+const doubts = data.cells.filter(e => e.verdict !== "ok").flatMap(e =>
+  (e.cause ? [e.cause] : []).concat(e.marks.map(m => m.name + ": " + m.why)).map(text => [["text " + e.verdict, e.verdict], ["text", e.address], ["wrap", text]]));
+if (doubts.length) page.append(el("h2", {}, "Marks and failures"), plain([], doubts));
+const errors = data.cells.flatMap(e => e.errors.map(x => [["", String(x.count)], ["text", x.status], ["text", e.address], ["wrap", x.message]]));
+if (errors.length) page.append(el("h3", {}, "Failed requests"), plain([], errors));
+page.append(
+  el("h2", {}, "Scenario"), ...data.files.map(f => el("details", { open: data.files.length === 1 }, el("summary", {}, f.name), highlight(f.text))),
+  el("h3", {}, "Variables"), list(data.variables),
+  el("h2", {}, "Environment"), list([["sparkrun", run.version], ["started", run.started], ["ended", run.ended], ["load from", `${run.host}, ${run.os}/${run.arch}, ${run.cores} cores, ${run.cpu}`], ...data.servers]),
+  el("h2", {}, "What the words mean"), el("details", {}, el("summary", {}, "marks"), list(data.markDocs)), el("details", {}, el("summary", {}, "metrics"), list(data.metricDocs)),
+);
+render();
+let wait;
+addEventListener("resize", () => { clearTimeout(wait); wait = setTimeout(redraw, 150); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+let before;
+addEventListener("beforeprint", () => { before = document.documentElement.dataset.theme; document.documentElement.dataset.theme = "light"; redraw(); });
+addEventListener("afterprint", () => { before ? (document.documentElement.dataset.theme = before) : delete document.documentElement.dataset.theme; redraw(); });
+})();

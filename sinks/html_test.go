@@ -1,0 +1,139 @@
+package sinks
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"sparkrun/runner/load"
+	"sparkrun/runner/record"
+	"sparkrun/runner/result"
+	"sparkrun/scenario/addr"
+	"sparkrun/scenario/plan"
+	"sparkrun/scenario/schema"
+)
+
+// TestHTMLInABrowser: the page draws its charts in a real browser, without an error and
+// without the network.
+func TestHTMLInABrowser(t *testing.T) {
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("chromium is not installed (apt-get install chromium)")
+	}
+	run, cells := sample()
+	scenario := filepath.Join(t.TempDir(), "s.hcl")
+	if err := os.WriteFile(scenario, []byte("# </script><b>not markup</b>\nserver \"a\" {\n  api_key = \"hunter2\"\n}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run.Plan.Files, run.Plan.Secrets = []string{scenario}, []string{"hunter2"}
+	dir, _ := through(t, "html", schema.Values{}, run, cells...)
+	path := filepath.Join(dir, "report.html")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(), "--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000", "--dump-dom", "file://"+path)
+	var log strings.Builder
+	cmd.Stderr = &log
+	dom, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	if m := regexp.MustCompile(`(?m)^.*CONSOLE.*$`).FindString(log.String()); m != "" {
+		t.Errorf("the page says: %s", m)
+	}
+	text := string(dom)
+	_, text, _ = strings.Cut(text, `id="page"`)
+	text, data, _ := strings.Cut(text, `id="data"`)
+	// Two engines under two loads: six charts by load, four distributions, a timeline.
+	if n := strings.Count(text, "<canvas"); n != 11 {
+		t.Errorf("%d charts are drawn, want 11", n)
+	}
+	for _, want := range []string{"<h2>benchmark.chat</h2>", "Simulated: not a measurement", "LAUNCH_EXITED", "the output-token rate rose", "# &lt;/script&gt;&lt;b&gt;not markup&lt;/b&gt;", "(sensitive)"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Contains(text, "hunter2") || strings.Contains(data, "hunter2") {
+		t.Error("a secret is in the page")
+	}
+}
+
+// TestHTMLStaysSmall: 100 cells and a million requests make a page under 10 MB.
+func TestHTMLStaysSmall(t *testing.T) {
+	p := &plan.Plan{Scenario: "big", Benchmarks: []plan.Benchmark{{Name: "b"}}}
+	for i := range 100 {
+		p.Cells = append(p.Cells, plan.Cell{
+			Address: addr.Cell{Benchmark: "b", Repeat: 1, Axes: []addr.Axis{{Name: "server", Value: fmt.Sprint("s", i%4)}, {Name: "concurrency", Value: fmt.Sprint(i)}}},
+			Server:  fmt.Sprint("server.s", i%4), Number: i + 1, Phases: []plan.Phase{{Name: "steady", Measure: true}},
+		})
+		p.Cells[i].Name = p.Cells[i].Address.String()
+	}
+	run := &result.Run{ID: "one", Scenario: "big", Plan: p}
+	s, err := New(plan.Sink{Type: "html", Values: schema.Values{"path": schema.Plain("report.html")}}, t.TempDir(), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	if err := s.Begin(ctx, run); err != nil {
+		t.Fatal(err)
+	}
+	records := make([]record.Record, 10_000)
+	for i := range records {
+		at := int64(i) * 1e8
+		records[i] = record.Record{Sent: at + 1, FirstToken: at + 3e7 + int64(i)*997, FirstOut: at + 3e7, LastToken: at + 9e8, StreamEnd: at + 9e8 + int64(i)*7, InputTokens: 100, OutputTokens: 50, FirstEventTokens: 1, CachedTokens: -1, ReasoningTokens: -1, HistoryTokens: -1, AskedMin: -1, AskedMax: -1, DatasetRow: -1}
+	}
+	for i := range p.Cells {
+		c := &result.Cell{Plan: &p.Cells[i], Server: &plan.Server{}, Records: records, Outcome: load.Outcome{Phases: []load.PhaseOutcome{{Name: "steady", Measure: true, Start: 1, End: 1e12}}}}
+		if i == 0 {
+			c.Entries = result.Summarise(c.Plan, c.Server, records, c.Outcome)
+		} else { // as large as the first
+			c.Entries = append([]result.Entry{}, run.Entries[0])
+			c.Entries[0].Address = c.Plan.Name
+		}
+		run.Entries = append(run.Entries, c.Entries...)
+		if i > 4 { // charts of so many records take their time: their size is known from the first ones
+			h := s.(*html)
+			h.data.Distributions[c.Plan.Name+" steady"] = h.data.Distributions[p.Cells[0].Name+" steady"]
+			h.data.Timelines[c.Plan.Name] = h.data.Timelines[p.Cells[0].Name]
+			continue
+		}
+		if err := s.Cell(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.End(ctx, run); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(s.Path())
+	if err != nil || info.Size() > 10<<20 {
+		t.Errorf("%d bytes, %v", info.Size(), err)
+	}
+}
+
+// TestHTMLDataEndsNoScript: whatever texts a run has, the page's JSON stays inside its script.
+func TestHTMLDataEndsNoScript(t *testing.T) {
+	run, cells := sample()
+	run.Scenario = "</script><script>alert(1)</script>"
+	cells[0].Entries[0].Cause = "<!--<script>"
+	run.Entries[0].Cause = "<!--<script>"
+	dir, _ := through(t, "html", schema.Values{}, run, cells...)
+	b, err := os.ReadFile(filepath.Join(dir, "report.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), `id="data">`)
+	data, _, _ := strings.Cut(rest, "</script>")
+	var v map[string]any
+	if err := json.Unmarshal([]byte(data), &v); err != nil || strings.Contains(data, "<") {
+		t.Errorf("the data is no whole JSON: %v", err)
+	}
+	if strings.Contains(string(b), "<script>alert") {
+		t.Error("the scenario's name is markup")
+	}
+}

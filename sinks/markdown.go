@@ -1,0 +1,129 @@
+package sinks
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"sparkrun/runner/result"
+	"sparkrun/scenario/plan"
+)
+
+// markdown is GitHub-flavoured: what the console shows, for a pull request's comment or a
+// job's summary.
+type markdown struct{ path string }
+
+func newMarkdown(s plan.Sink, dir string, _ Env) (Sink, error) {
+	return &markdown{pathOf(s, dir)}, nil
+}
+
+func (s *markdown) Begin(context.Context, *result.Run) error { return writable(s.path) }
+func (s *markdown) Cell(context.Context, *result.Cell) error { return nil }
+func (s *markdown) Path() string                             { return s.path }
+
+func (s *markdown) End(_ context.Context, r *result.Run) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "## %s\n\nRun `%s`, %s, sparkrun %s on %s (%s/%s).\n", plain(r.Scenario), r.ID, r.Started.UTC().Format(time.RFC3339), plain(r.Version), plain(r.Host), r.OS, r.Arch)
+	if r.Simulated {
+		b.WriteString("\n**Simulated: not a measurement of a real engine.**\n")
+	}
+	if r.Interrupted {
+		b.WriteString("\n**Interrupted: cells are missing or partial.**\n")
+	}
+	if len(r.Thresholds) > 0 {
+		b.WriteString("\n| threshold | cell | | |\n|---|---|---|---|\n")
+		for _, t := range r.Thresholds {
+			state := "met"
+			switch {
+			case t.Undecided:
+				state = "**undecided**"
+			case !t.Pass:
+				state = "**not met**"
+			}
+			row(&b, plain(t.Name), code(t.Address), state, plain(t.Message))
+		}
+	}
+	for _, g := range grids(r.Entries) {
+		fmt.Fprintf(&b, "\n### benchmark.%s\n\n", plain(g.benchmark))
+		g.markdown(&b)
+		pairs, tested := pairsOf(g.benchmark, r.Entries)
+		switch {
+		case tested:
+			fmt.Fprintf(&b, "\nDifferences between servers in `%s` (Mann-Whitney over the repeats, p < 0.05):\n\n", result.Deciding)
+			for i := range pairs {
+				c := &pairs[i]
+				fmt.Fprintf(&b, "- %s: %s against %s: %s\n", plain(cellOf(c)), plain(server(c.Other)), plain(server(c.Base)), plain(decision(c)))
+			}
+		case len(pairs) > 0:
+			fmt.Fprintf(&b, "\nDifferences between servers: %s.\n", result.NotTested)
+		}
+	}
+	s.doubts(&b, r.Entries)
+	return replace(s.path, func(w io.Writer) error {
+		_, err := io.WriteString(w, b.String())
+		return err
+	})
+}
+
+func (g *grid) markdown(b *strings.Builder) {
+	head, line := []string{"", ""}, []string{"---", "---"}
+	for _, c := range g.columns {
+		head, line = append(head, plain(c)), append(line, "--:")
+	}
+	row(b, head...)
+	row(b, line...)
+	for _, s := range shown {
+		if strings.HasPrefix(s.path, "turns.") && !g.has(s.path) {
+			continue
+		}
+		title := "**" + plain(s.title) + "**"
+		for _, r := range g.rows {
+			cells := []string{title, plain(r)}
+			for _, c := range g.columns {
+				cells = append(cells, plain(g.text(r, c, s.path)))
+			}
+			row(b, cells...)
+			title = ""
+		}
+	}
+}
+
+// doubts lists what is not ok, with its marks.
+func (*markdown) doubts(b *strings.Builder, entries []result.Entry) {
+	first := true
+	for i := range entries {
+		e := &entries[i]
+		if e.Verdict == result.OK {
+			continue
+		}
+		if first {
+			b.WriteString("\nNot ok (\\* suspect, ! invalid or failed):\n\n")
+			first = false
+		}
+		fmt.Fprintf(b, "- %s %s", e.Verdict, code(e.Address))
+		if e.Cause != "" {
+			fmt.Fprintf(b, ": %s", plain(firstLine(e.Cause)))
+		}
+		for j, m := range e.Marks {
+			fmt.Fprintf(b, "%s `%s`: %s", map[bool]string{true: ":", false: ";"}[j == 0], m.Name, plain(m.Why))
+		}
+		b.WriteByte('\n')
+	}
+}
+
+// row is a line of a table.
+func row(b *strings.Builder, cells ...string) {
+	b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+}
+
+// plain is a text that Markdown prints as it is, on one line.
+func plain(s string) string {
+	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "*", "\\*", "_", "\\_", "`", "\\`", "<", "&lt;", ">", "&gt;", "[", "\\[", "\n", " ", "\r", " ").Replace(s)
+}
+
+// code is a text as code, on one line; it may stand in a table.
+func code(s string) string {
+	return "`" + strings.NewReplacer("`", "'", "|", "\\|", "\n", " ", "\r", " ").Replace(s) + "`"
+}
