@@ -152,7 +152,7 @@ type Cell struct {
 	Dataset string `json:"dataset"` // address
 	Session string `json:"session"`
 	Restart string `json:"restart"` // of its benchmark
-	API     string `json:"api"` // "chat" or "completions"
+	API     string `json:"api"`     // "chat" or "completions"
 	Stream  bool   `json:"stream"`
 	Seed    uint64 `json:"seed"` // of this cell, from the benchmark's seed and the repeat
 
