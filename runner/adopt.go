@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"sparkrun/scenario/plan"
 )
@@ -13,6 +14,9 @@ import (
 // with a url is, and is not stopped.
 func (r *run) adopt(ctx context.Context, srv *server) (bool, error) {
 	s := srv.plan
+	if r.restarts(s.Address) {
+		return false, nil // what is not ours is not ours to stop
+	}
 	strays, err := Strays(ctx, r.Tools)
 	if err != nil {
 		return false, &Error{LaunchFailed, fmt.Errorf("look for a running %s: %w", s.Address, err)}
@@ -35,10 +39,15 @@ func (r *run) adopt(ctx context.Context, srv *server) (bool, error) {
 	return false, nil
 }
 
+// restarts reports whether a cell of the plan wants the server started anew.
+func (r *run) restarts(server string) bool {
+	return slices.ContainsFunc(r.Plan.Cells, func(c plan.Cell) bool { return c.Server == server && c.Restart != "never" && c.Restart != "" })
+}
+
 // adoptable reports whether a server that fits is running, for the check before a start.
 func (r *run) adoptable(ctx context.Context, s *plan.Server) bool {
 	strays, err := Strays(ctx, r.Tools)
-	if err != nil {
+	if err != nil || r.restarts(s.Address) {
 		return false
 	}
 	for _, m := range strays {

@@ -92,6 +92,9 @@ func (r *run) cell(c *plan.Cell) error {
 		outcome, cause = "failed", failure.Error()
 	}
 	result.Conclude(cell.Entries, outcome, cause)
+	r.mu.Lock()
+	r.images[c.Canonical] = srv.image
+	r.mu.Unlock()
 	r.endCell(cell, outcome, cause)
 	return failure
 }
@@ -157,13 +160,14 @@ func (r *run) endCell(cell *result.Cell, outcome, cause string) {
 	r.mu.Lock()
 	r.entries[c.Canonical] = cell.Entries
 	r.doneSecs += c.Estimate.Seconds
+	image := r.images[c.Canonical]
 	r.mu.Unlock()
 	r.sinkCell(cell)
 	r.writeSummary()
 	// After the rows and the summary: what the journal calls finished is on the disk.
 	r.log(journal.Line{
 		Type: journal.Cell, Canonical: c.Canonical, Number: c.Number, Digest: c.Digest,
-		Outcome: outcome, Cause: cause, Model: cell.Model, Load: marshal(cell.Outcome),
+		Outcome: outcome, Cause: cause, Model: cell.Model, Image: image, Load: marshal(cell.Outcome),
 	})
 	r.emit(Event{Type: EventCellEnded, Address: c.Name, Outcome: Outcome(outcome), Message: cause, Data: cell.Entries})
 }

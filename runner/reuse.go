@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"sparkrun/runner/journal"
 	"sparkrun/runner/load"
 	"sparkrun/runner/result"
 	"sparkrun/scenario/plan"
@@ -18,6 +19,10 @@ func (r *run) reuse() map[string]bool {
 		c := &r.Plan.Cells[i]
 		line, ok := r.Finished[c.Canonical]
 		if !ok || line.Digest != c.Digest {
+			continue
+		}
+		if moved := r.moved(c, line); moved != "" {
+			r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("measure %s again: %s", c.Name, moved)})
 			continue
 		}
 		cell, err := r.readCell(c, line.Number, line.Load)
@@ -41,6 +46,25 @@ func (r *run) reuse() map[string]bool {
 	}
 	r.renumber(reused, numbers)
 	return reused
+}
+
+// moved says that the image on which a cell was measured is another one by now, under the
+// same name; "" where it is the same, or cannot be told because it is not here.
+func (r *run) moved(c *plan.Cell, line journal.Line) string {
+	s := r.server(c.Server)
+	ref := s.Values.String("image")
+	if line.Image == "" || ref == "" {
+		return ""
+	}
+	engine, err := r.Tools.Containers(s.Nodes[0])
+	if err != nil {
+		return ""
+	}
+	now, err := engine.Digest(r.Control.soft, ref)
+	if err != nil || now == "" || now == line.Image {
+		return ""
+	}
+	return fmt.Sprintf("image %s is %s now, it was %s", ref, now, line.Image)
 }
 
 // renumber keeps the cells that are still to run off the row files of finished ones,

@@ -80,6 +80,7 @@ type run struct {
 
 	mu       sync.Mutex
 	servers  map[string]*server // running, by session
+	images   map[string]string  // digest of the image that a cell was measured on, by canonical address
 	startErr map[string]error   // why a session's server is not there
 	sinkMu   sync.Mutex         // sinks see one call at a time
 	entries  map[string][]result.Entry
@@ -106,6 +107,7 @@ func Run(cfg Config) *Report {
 		cells:    map[string]*plan.Cell{},
 		servers:  map[string]*server{},
 		startErr: map[string]error{},
+		images:   map[string]string{},
 		entries:  map[string][]result.Entry{},
 		said:     map[string]bool{},
 	}

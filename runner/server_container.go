@@ -31,6 +31,9 @@ func (r *run) image(ctx context.Context, srv *server, ref string) error {
 			r.emit(Event{Type: EventLog, Level: "info", Message: srv.plan.Address + ": " + what})
 		}
 	})
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // interrupted: no fault of the image
+	}
 	return containerError(err, LaunchImage)
 }
 

@@ -23,9 +23,9 @@ const (
 	watchEvery = time.Second
 )
 
-// memoryFloor is the memory that a node must have left: below it a machine with unified
+// MemoryFloor is the memory that a node must have left: below it a machine with unified
 // memory stops answering as a whole. 3 GiB, or 1/32 of a small machine.
-func memoryFloor(m targets.Memory) uint64 { return min(3*gib, m.Total/32) }
+func MemoryFloor(m targets.Memory) uint64 { return min(3*gib, m.Total/32) }
 
 // memoryFree is the check before a launch.
 func (r *run) memoryFree(ctx context.Context, node targets.Node, s *plan.Server) error {
@@ -33,8 +33,8 @@ func (r *run) memoryFree(ctx context.Context, node targets.Node, s *plan.Server)
 	if err != nil {
 		return &Error{LaunchFailed, fmt.Errorf("check %s: %w", s.Address, err)}
 	}
-	if m.Total != 0 && m.Available < memoryFloor(m) {
-		return fail(PreflightMemory, "check %s: %s has %s of %s available, and %s must be left: end what holds it", s.Address, s.Nodes[0], size(m.Available), size(m.Total), size(memoryFloor(m)))
+	if m.Total != 0 && m.Available < MemoryFloor(m) {
+		return fail(PreflightMemory, "check %s: %s has %s of %s available, and %s must be left: end what holds it", s.Address, s.Nodes[0], size(m.Available), size(m.Total), size(MemoryFloor(m)))
 	}
 	return nil
 }
@@ -79,7 +79,7 @@ func (r *run) watchMemory(ctx context.Context, srv *server) error {
 		case <-tick.C:
 		}
 		m, err := srv.node.Memory(ctx)
-		if err == nil && m.Total != 0 && m.Available < memoryFloor(m) {
+		if err == nil && m.Total != 0 && m.Available < MemoryFloor(m) {
 			return fail(HostMemoryLow, "%s: %s has %s of %s available: the server is stopped before the machine stops answering; give it less memory", srv.plan.Address, srv.plan.Nodes[0], size(m.Available), size(m.Total))
 		}
 	}

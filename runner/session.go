@@ -32,6 +32,7 @@ type server struct {
 	log        logFile
 	before     targets.Memory // of the node, before the launch
 	deaths     int            // cells in a row in which it died
+	last       *plan.Cell     // that it was measured with, since its start
 	adopted    bool           // it was running already, left by an earlier run
 }
 
@@ -131,13 +132,26 @@ func (r *run) acquire(ctx context.Context, c *plan.Cell) (*server, error) {
 	srv := r.servers[c.Session]
 	r.mu.Unlock()
 	srv.use.Lock()
-	err := r.revive(ctx, srv)
+	err := r.renew(ctx, srv, c)
+	if err == nil {
+		err = r.revive(ctx, srv)
+	}
+	srv.last = c
 	srv.use.Unlock()
 	if err != nil {
 		return nil, err
 	}
 	srv.use.RLock()
 	return srv, nil
+}
+
+// renew stops a server that is to be started anew before the cell.
+func (r *run) renew(ctx context.Context, srv *server, c *plan.Cell) error {
+	if srv.last == nil || srv.proc == nil || !plan.RestartsBefore(srv.last, c) {
+		return nil
+	}
+	r.emit(Event{Type: EventLog, Level: "info", Message: fmt.Sprintf("%s is started anew (restart = %q)", srv.plan.Address, c.Restart)})
+	return r.down(r.Control.cleanup, srv)
 }
 
 // revive starts a dead server again.
@@ -148,7 +162,9 @@ func (r *run) revive(ctx context.Context, srv *server) error {
 	if srv.deaths >= maxDeaths {
 		return fail(MeasureServerDied, "%s died in %d cells in a row: it is not started again", srv.plan.Address, srv.deaths)
 	}
-	r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("%s has died: it is started again for the next cell", srv.plan.Address)})
+	if srv.proc != nil {
+		r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("%s has died: it is started again for the next cell", srv.plan.Address)})
+	}
 	if err := r.down(r.Control.cleanup, srv); err != nil {
 		return err
 	}

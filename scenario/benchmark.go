@@ -35,7 +35,8 @@ type cellMaker struct {
 	slos  []plan.SLO
 	mets  []plan.Metric
 	// search is the block of that name, nil for none.
-	search *hclsyntax.Block
+	search  *hclsyntax.Block
+	restart string // when servers are started anew
 }
 
 func (l *loader) benchmark(b *hclsyntax.Block) {
@@ -100,7 +101,8 @@ func (l *loader) benchmark(b *hclsyntax.Block) {
 		l.errorf(b.DefRange(), "Too many cells", "%d combinations %d times are more than %d cells.", len(points), repeat, maxCells)
 		return
 	}
-	l.plan.Benchmarks = append(l.plan.Benchmarks, plan.Benchmark{Name: m.name, Order: v.String("order"), Seed: uint64(v.Int("seed")), SkipAbove: m.skipAbove()})
+	l.plan.Benchmarks = append(l.plan.Benchmarks, plan.Benchmark{Name: m.name, Order: v.String("order"), Seed: uint64(v.Int("seed")), Restart: v.String("restart"), SkipAbove: m.skipAbove()})
+	m.restart = v.String("restart")
 	seenCells := map[string]bool{}
 	for r := int64(1); r <= repeat; r++ {
 		for _, p := range points {
@@ -116,6 +118,14 @@ func (l *loader) benchmark(b *hclsyntax.Block) {
 	}
 }
 
+// checkRestart refuses to restart what sparkrun has not started.
+func (m *cellMaker) checkRestart(server string) {
+	i := slices.IndexFunc(m.plan.Servers, func(s plan.Server) bool { return s.Address == server })
+	if a, set := m.block.Body.Attributes["restart"]; set && m.restart != "never" && i >= 0 && m.plan.Servers[i].URL != "" {
+		m.errorf(a.Expr.Range(), "Server that can't be started anew", "%s has a url: sparkrun has not started it, so restart must be never.", server)
+	}
+}
+
 // cell makes one cell. A mistake in it is reported and leaves it incomplete.
 func (m *cellMaker) cell(p point, repeat int) plan.Cell {
 	w := where{matrix: p.values, binding: schema.Cell, benchmark: m.name}
@@ -127,6 +137,8 @@ func (m *cellMaker) cell(p point, repeat int) plan.Cell {
 	body := m.block.Body
 	c.Server = m.reference(body.Attributes["server"], "server", w)
 	c.Dataset = m.reference(body.Attributes["dataset"], "dataset", w)
+	c.Restart = m.restart
+	m.checkRestart(c.Server)
 	var own []schema.Attr
 	for _, a := range m.typ.Attrs {
 		if a.Name == "api" || a.Name == "stream" {

@@ -210,6 +210,7 @@ var topBlocks = []BlockType{
 		bare("phases", schema.Object, "the phase blocks inside", "Top-level phases, as in [phase.warmup, phase.steady]."),
 		oneOf(attr("api", schema.String, schema.Plain("chat"), "Endpoint."), "chat", "completions"), attr("stream", schema.Bool, true, "Streamed answers."),
 		atLoad(attr("repeat", schema.Int, int64(1), "Times each cell is measured.")), atLoad(oneOf(attr("order", schema.String, schema.Plain("grouped"), "Order of the cells."), "grouped", "interleaved", "file")),
+		atLoad(oneOf(attr("restart", schema.String, schema.Plain("never"), "When a launched server is started anew: never between cells, before each cell, or before each repeat (whose cells then follow each other)."), "never", "cell", "repeat")),
 		atLoad(attr("seed", schema.Int, int64(1), "Seed of the order and of what is sent.")),
 	}, Blocks: []BlockType{
 		{Name: "matrix", Doc: "Axes: a cell for each combination of their values.", Attrs: []schema.Attr{atLoad(bare("exclude", schema.Object, none, "Combinations to leave out: [{…}].")), atLoad(bare("include", schema.Object, none, "Combinations to add or extend, as in GitHub Actions: [{…}]."))}, Free: "AXIS = [values]"},

@@ -209,6 +209,8 @@ var (
 type Containers interface {
 	// Image makes sure that an image is there, pulling it, and returns its digest.
 	Image(ctx context.Context, ref string, progress func(string)) (digest string, err error)
+	// Digest is that of an image that is there, "" for one that is not.
+	Digest(ctx context.Context, ref string) (string, error)
 	Start(ctx context.Context, c ContainerCmd) (Proc, error)
 	// Marked are the containers that carry a mark, of any run, running or not.
 	Marked(ctx context.Context) ([]MarkedContainer, error)

@@ -66,7 +66,7 @@ func startEngine(t *testing.T) *engine {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the image's program: %v\n%s", err, out)
 	}
-	e.load(t, binary)
+	e.load(t, binary, "")
 	return e
 }
 
@@ -97,8 +97,8 @@ func (e *engine) start(t *testing.T) {
 	}
 }
 
-// load imports the program as an image of one file.
-func (e *engine) load(t *testing.T, binary string) {
+// load imports the program as an image, in which the word makes a difference.
+func (e *engine) load(t *testing.T, binary, word string) {
 	t.Helper()
 	b, err := os.ReadFile(binary)
 	if err != nil {
@@ -110,7 +110,7 @@ func (e *engine) load(t *testing.T, binary string) {
 	if err == nil {
 		_, err = w.Write(b)
 	}
-	if err := errors.Join(err, w.WriteHeader(&tar.Header{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o777}), w.Close()); err != nil {
+	if err := errors.Join(err, w.WriteHeader(&tar.Header{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o777}), w.WriteHeader(&tar.Header{Name: "word" + word + "/", Typeflag: tar.TypeDir, Mode: 0o777}), w.Close()); err != nil {
 		t.Fatal(err)
 	}
 	r, err := e.api.ImageImport(t.Context(), client.ImageImportSource{Source: &archive, SourceName: "-"}, faultImage, client.ImageImportOptions{})
@@ -338,6 +338,19 @@ func TestContainers(t *testing.T) {
 			t.Fatalf("the container should have outlived sparkrun: %q", e.names(t))
 		}
 		apply(t, "next", "", `removed what the dead run .*results/scenario/dead left: server\.a: container sparkrun-server\.a-`)
+		nothingLeft(t)
+	})
+	t.Run("resumed on another image of the same name", func(t *testing.T) {
+		apply(t, "moved", "after 4", "")
+		if out, err := sparkrun(t, dir, "", "resume", "results/scenario/moved"); err != nil || strings.Contains(out, "Measuring benchmark.chat[server=a]") {
+			t.Errorf("the same image: %v\n%s", err, out)
+		}
+		apply(t, "moved2", "after 4", "")
+		e.load(t, filepath.Join(e.dir, "faultserver"), "another")
+		out, err := sparkrun(t, dir, "", "resume", "results/scenario/moved2")
+		if err != nil || !regexp.MustCompile(`measure benchmark\.chat\[server=a\]#1 again: image sparkrun-test/faultserver:1 is sha256:\w+ now, it was sha256`).MatchString(out) || !strings.Contains(out, "Measuring benchmark.chat[server=a]") {
+			t.Errorf("another image: %v\n%s", err, out)
+		}
 		nothingLeft(t)
 	})
 	t.Run("kept", func(t *testing.T) {

@@ -112,7 +112,7 @@ func serverShape(s *Server) any {
 // shape is what of a cell shapes its numbers, apart from its server and dataset. Metrics
 // and slos are computed from the rows and may change.
 func (c *Cell) shape() any {
-	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort, c.Search}
+	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort, c.Search, c.Restart}
 }
 
 // workload is what is sent and when, whatever the seed. Headers are left out: they are
@@ -198,6 +198,8 @@ func arrange(cells []Cell, b Benchmark) []Cell {
 			slices.SortStableFunc(g, func(a, c Cell) int {
 				return cmp.Compare(a.Address.Number(b.SkipAbove.Axis), c.Address.Number(b.SkipAbove.Axis))
 			})
+		} else if b.Restart == "repeat" { // a start for each, not for every other cell
+			slices.SortStableFunc(g, func(a, c Cell) int { return cmp.Compare(a.Address.Repeat, c.Address.Repeat) })
 		}
 		out = append(out, g...)
 	}
@@ -287,6 +289,24 @@ func (p *Plan) tasks() {
 	for _, s := range p.Sinks {
 		add(Task{ID: s.Address + ".write", Kind: TaskSink, Subject: s.Address, After: ends, Final: true})
 	}
+}
+
+// Starts is how many times servers are started, also between the cells of a session.
+func (p *Plan) Starts() int {
+	n := len(p.Sessions)
+	for _, s := range p.Sessions {
+		for i := 1; i < len(s.Cells); i++ {
+			if RestartsBefore(p.cell(s.Cells[i-1]), p.cell(s.Cells[i])) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// RestartsBefore reports whether a server is started anew between two cells.
+func RestartsBefore(last, next *Cell) bool {
+	return next.Restart == "cell" || (next.Restart == "repeat" && last.Address.Repeat != next.Address.Repeat)
 }
 
 func (p *Plan) cell(canonical string) *Cell {

@@ -113,6 +113,8 @@ type Benchmark struct {
 	Name  string `json:"name"`
 	Order string `json:"order"` // "grouped", "interleaved" or "file"
 	Seed  uint64 `json:"seed"`  // of the shuffle and of what is sent
+	// Restart is when a server is started anew: "never", before each "cell" or "repeat".
+	Restart string `json:"restart"`
 	// SkipAbove leaves cells out that lie above one whose results are bad enough.
 	SkipAbove *SkipAbove `json:"skip_above,omitempty"`
 }
@@ -149,7 +151,8 @@ type Cell struct {
 	Server  string `json:"server"`  // address
 	Dataset string `json:"dataset"` // address
 	Session string `json:"session"`
-	API     string `json:"api"` // "chat" or "completions"
+	Restart string `json:"restart"` // of its benchmark
+	API     string `json:"api"`     // "chat" or "completions"
 	Stream  bool   `json:"stream"`
 	Seed    uint64 `json:"seed"` // of this cell, from the benchmark's seed and the repeat
 

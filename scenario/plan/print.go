@@ -28,7 +28,7 @@ type TextOptions struct {
 // Text writes the plan for people.
 func (p *Plan) Text(w io.Writer, o TextOptions) error {
 	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(out, "Scenario %s: %d cells, %s, %s\n", p.Scenario, len(p.Cells), count(len(p.Sessions), "server start"), p.Estimate)
+	fmt.Fprintf(out, "Scenario %s: %d cells, %s, %s\n", p.Scenario, len(p.Cells), count(p.Starts(), "server start"), p.Estimate)
 	for _, b := range p.Benchmarks {
 		fmt.Fprintf(out, "  benchmark.%s\torder %s, seed %d\n", b.Name, b.Order, b.Seed)
 	}

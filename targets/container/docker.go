@@ -114,6 +114,15 @@ func (d *Docker) Image(ctx context.Context, ref string, progress func(string)) (
 	return digest, wrap(err, "look for image %s", ref)
 }
 
+// Digest is the digest of an image that is there, "" for one that is not.
+func (d *Docker) Digest(ctx context.Context, ref string) (string, error) {
+	digest, err := d.digest(ctx, ref)
+	if errdefs.IsNotFound(err) {
+		return "", nil
+	}
+	return digest, wrap(err, "look for image %s", ref)
+}
+
 // digest is the manifest digest of an image, its id where it comes from no registry.
 func (d *Docker) digest(ctx context.Context, ref string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)

@@ -13,7 +13,7 @@ func checkCommand(v schema.Values) []schema.Problem {
 	if v.String("url") != "" {
 		return nil
 	}
-	problems := secretProblems(v)
+	problems := append(secretProblems(v), placeProblems(v)...)
 	if len(v.Strings("command")) == 0 {
 		problems = append(problems, schema.Problem{Attr: "command", Summary: "Server without a command", Detail: `Set command = ["program", "argument", …]; {port}, {model} and {host} in it are replaced.`})
 	}

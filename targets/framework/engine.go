@@ -237,6 +237,7 @@ func (e *engine) check(v schema.Values) []schema.Problem {
 			add(name, "Attribute without a meaning", "%s has no %s that sparkrun knows: leave it out, or set the engine's own flag in options.", e.name, a)
 		}
 	}
+	problems = append(problems, placeProblems(v)...)
 	config, _ := v["config"].(map[string]any)
 	if len(config) > 0 && e.config == "" {
 		add("config", "Attribute without a meaning", "%s reads no configuration file: use options.", e.name)
@@ -272,6 +273,20 @@ func (e *engine) check(v schema.Values) []schema.Problem {
 		if other := said[flag]; other != "" {
 			add("args", "The same setting twice", "%s is set by %s already: keep one of them.", flag, other)
 		}
+	}
+	return problems
+}
+
+// placeProblems are attributes about where a server runs that mean nothing there.
+func placeProblems(v schema.Values) []schema.Problem {
+	var problems []schema.Problem
+	for _, name := range []string{"launcher", "replicas"} {
+		if v.Has(name) && v.Int(name) != 1 {
+			problems = append(problems, schema.Problem{Attr: name, Summary: "Attribute of a later version", Detail: name + " is not in this version: a server is one program on one node."})
+		}
+	}
+	if v.Has("mounts") && len(v.Strings("mounts")) > 0 && !v.Has("image") {
+		problems = append(problems, schema.Problem{Attr: "mounts", Summary: "Mounts without an image", Detail: "Mounts are for containers, and without image the server is a process: set image, or leave mounts out."})
 	}
 	return problems
 }

@@ -58,7 +58,7 @@ summaries and raw data.`,
 	root.SetCompletionCommandGroupID("more")
 	root.SetHelpCommand(newHelpCommand(env, root))
 	for group, commands := range map[string][]*cobra.Command{
-		"run":     {newApplyCommand(env), newResumeCommand(env), newPlanCommand(env), newUpCommand(env), newLogsCommand(env), newDownCommand(env)},
+		"run":     {newApplyCommand(env), newResumeCommand(env), newPlanCommand(env), newUpCommand(env), newLogsCommand(env), newDownCommand(env), newDoctorCommand(env)},
 		"results": {newRunsCommand(env), newShowCommand(env), newExportCommand(env), newCompareCommand(env)},
 		"write":   {newValidateCommand(env), newFmtCommand(env), newGraphCommand(env)},
 		"more":    {newDatasetCommand(env), newSimCommand(env), newVersionCommand(env)},

@@ -9,7 +9,7 @@ benchmark "b" {
   server  = server.a
   dataset = dataset.d
 
-  restart = "cell" # ERROR: not in this version
+  cache = "cold" # ERROR: not in this version
 
   telemetry { # ERROR: not in this version
   }

@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sparkrun/runner"
+	"sparkrun/scenario/plan"
+	"sparkrun/targets"
+	"sparkrun/targets/node"
+)
+
+func newDoctorCommand(env *Env) *cobra.Command {
+	var (
+		f   scenarioFlags
+		out string
+	)
+	c := &cobra.Command{
+		Use:   "doctor [PATH...]",
+		Short: "Ask this machine the questions that explain a failed run",
+		Long: `Asks this machine what a run needs of it: the results folder, disk, memory, GPUs, the
+container engine, what runs have left, another sparkrun on the PATH. With a scenario also
+what its servers need: their programs, images and ports, and whether those with a url
+answer. Nothing is started or changed.
+
+Each line is ok, note (worth knowing), or fail with what to do. Exit code 1 if one fails.`,
+		Example: "  sparkrun doctor\n  sparkrun doctor sweep.hcl --only server=vllm",
+		RunE: func(_ *cobra.Command, args []string) error {
+			d := &doctor{env: env, out: env.Stdout, tools: tools(env, "", nil)}
+			ctx := context.Background()
+			d.machine(ctx, out)
+			if len(args) > 0 {
+				s, err := f.load(env, args)
+				if err != nil {
+					return err
+				}
+				for i := range s.Plan.Servers {
+					if used(s.Plan, s.Plan.Servers[i].Address) {
+						d.server(ctx, &s.Plan.Servers[i])
+					}
+				}
+			}
+			if d.failed > 0 {
+				return &exitError{code: exitRun}
+			}
+			return nil
+		},
+	}
+	f.register(c)
+	c.Flags().StringVar(&out, "out", "results", "folder of the results store")
+	return c
+}
+
+func used(p *plan.Plan, server string) bool {
+	for i := range p.Cells {
+		if p.Cells[i].Server == server {
+			return true
+		}
+	}
+	return false
+}
+
+// doctor prints a line for each question.
+type doctor struct {
+	env    *Env
+	out    io.Writer
+	tools  runner.Tools
+	failed int
+}
+
+func (d *doctor) say(level, what, format string, args ...any) {
+	if level == "fail" {
+		d.failed++
+	}
+	fmt.Fprintf(d.out, "%-5s %-14s %s\n", level, what, fmt.Sprintf(format, args...))
+}
+
+// check says ok with the detail, or fail with the error.
+func (d *doctor) check(what string, err error, format string, args ...any) {
+	if err != nil {
+		d.say("fail", what, "%v", err)
+		return
+	}
+	d.say("ok", what, format, args...)
+}
+
+// machine asks what every run needs.
+func (d *doctor) machine(ctx context.Context, out string) {
+	n := node.Local{}
+	facts, err := n.Facts(ctx)
+	d.check("machine", err, "%s: %s/%s, %d cores, kernel %s", facts.Hostname, facts.OS, facts.Arch, facts.Cores, facts.Kernel)
+	d.check("results", writable(out), "%s can be written", out)
+	if free, err := node.DiskFree(existing(out)); err == nil {
+		level := "ok"
+		if free < 1<<30 {
+			level = "fail"
+		}
+		d.say(level, "disk", "%.1f GiB free for results", float64(free)/(1<<30))
+	}
+	if m, err := n.Memory(ctx); err == nil && m.Total > 0 {
+		level, advice := "ok", ""
+		if m.Available < runner.MemoryFloor(m) {
+			level, advice = "fail", fmt.Sprintf(", and %.1f must be left: end what holds it", float64(runner.MemoryFloor(m))/(1<<30))
+		}
+		d.say(level, "memory", "%.1f of %.1f GiB available%s", float64(m.Available)/(1<<30), float64(m.Total)/(1<<30), advice)
+	}
+	d.gpus(ctx, n)
+	if engine, err := d.tools.Containers("local"); err == nil {
+		if _, err = engine.Marked(ctx); err == nil {
+			d.say("ok", "containers", "the engine answers")
+		} else {
+			d.say("note", "containers", "servers with an image can't be started: %v", err)
+		}
+	}
+	d.strays(ctx)
+	for _, other := range others(d.env) {
+		d.say("note", "PATH", "%s is another program of this name: call this one by its path (%s)", other, d.env.Self)
+	}
+}
+
+func (d *doctor) gpus(ctx context.Context, n node.Local) {
+	if !node.HasGPUs() {
+		d.say("note", "GPU", "no NVIDIA driver: engines run on the CPU, containers get no --gpus")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	said, err := n.Run(ctx, targets.Cmd{Argv: []string{"nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"}})
+	d.check("GPU", err, "%s", strings.ReplaceAll(strings.TrimSpace(string(said.Stdout)), "\n", "; "))
+}
+
+func (d *doctor) strays(ctx context.Context) {
+	all, err := runner.Strays(ctx, d.tools)
+	if err != nil {
+		d.say("fail", "leftovers", "%v", err)
+		return
+	}
+	for _, m := range all {
+		for _, s := range m.Servers {
+			switch {
+			case m.Running:
+				d.say("note", "leftovers", "the run %s is going on: %s", m.Dir, s)
+			case m.Kept:
+				d.say("note", "leftovers", "%s left running %s", m.Dir, s)
+			default:
+				d.say("note", "leftovers", "%s left %s: the next run removes it, or: sparkrun down %s", m.Dir, s, m.Dir)
+			}
+		}
+	}
+	if len(all) == 0 {
+		d.say("ok", "leftovers", "no run has left anything")
+	}
+}
+
+// existing is the first folder upwards that is there.
+func existing(path string) string {
+	path = absolute([]string{path})[0]
+	for {
+		if _, err := os.Stat(path); err == nil || path == filepath.Dir(path) {
+			return path
+		}
+		path = filepath.Dir(path)
+	}
+}
+
+// writable proves that files can be made in a folder, or where it would be made.
+func writable(path string) error {
+	f, err := os.CreateTemp(existing(path), ".sparkrun-doctor-*")
+	if err != nil {
+		return fmt.Errorf("%w: set --out to a folder that can be written", err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// others are the programs on the PATH that have our name and are not we.
+func others(env *Env) []string {
+	self, err := os.Stat(env.Self)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	path, _ := env.Lookup("PATH")
+	for _, dir := range filepath.SplitList(path) {
+		file := filepath.Join(dir, "sparkrun")
+		if info, err := os.Stat(file); err == nil && !info.IsDir() && !os.SameFile(info, self) {
+			out = append(out, file)
+		}
+	}
+	return out
+}
