@@ -12,12 +12,17 @@ import (
 	"sparkrun/runner/result"
 	"sparkrun/scenario/metric"
 	"sparkrun/scenario/plan"
+	"sparkrun/scenario/schema"
 )
 
 // console prints the results when the run has ended.
 type console struct {
 	w     io.Writer
 	color bool
+}
+
+func init() {
+	register(schema.Kind{Name: "console", Doc: "A grid on standard output.", Attrs: compatAttrs, Check: checkCompat}, newConsole)
 }
 
 func newConsole(s plan.Sink, _ string, env Env) (Sink, error) {

@@ -11,6 +11,7 @@ import (
 	"sparkrun/runner/record"
 	"sparkrun/runner/result"
 	"sparkrun/scenario/plan"
+	"sparkrun/scenario/schema"
 )
 
 // conversations writes the finished dialogues with the model's own answers, in the format
@@ -30,6 +31,13 @@ type spoken struct {
 type message struct {
 	Role    string `json:"role"`
 	Content string `json:"content"`
+}
+
+func init() {
+	register(schema.Kind{
+		Name: "conversations", Doc: "The finished dialogues with the model's answers, as vLLM's multi-turn benchmark writes them; a file a cell.",
+		Content: true, Attrs: []schema.Attr{pathAttr("conversations.json")},
+	}, newConversations)
 }
 
 func newConversations(s plan.Sink, dir string, _ Env) (Sink, error) {

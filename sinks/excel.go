@@ -14,6 +14,7 @@ import (
 
 	"sparkrun/runner/result"
 	"sparkrun/scenario/plan"
+	"sparkrun/scenario/schema"
 )
 
 // Sheets of the workbook beside one a benchmark.
@@ -35,6 +36,13 @@ type excel struct {
 	sheets int // of raw data
 	rows   int // of the last of them, header included
 	styles struct{ head, number, note, best, bad int }
+}
+
+func init() {
+	register(schema.Kind{
+		Name: "excel", Doc: "A workbook: summary with engines as columns, charts, a sheet a benchmark, parameters, raw data.",
+		Attrs: append([]schema.Attr{pathAttr("report.xlsx")}, compatAttrs...), Check: checkCompat,
+	}, newExcel)
 }
 
 func newExcel(s plan.Sink, dir string, _ Env) (Sink, error) {

@@ -16,6 +16,7 @@ import (
 	"sparkrun/runner/result"
 	"sparkrun/scenario/metric"
 	"sparkrun/scenario/plan"
+	"sparkrun/scenario/schema"
 )
 
 // The parts of the page. uPlot 1.6.32 (MIT, html/uPlot.LICENSE) draws the charts.
@@ -59,6 +60,13 @@ type htmlData struct {
 type htmlFile struct {
 	Name string `json:"name"`
 	Text string `json:"text"`
+}
+
+func init() {
+	register(schema.Kind{
+		Name: "html", Doc: "A report in one file that needs no network: comparison, charts, tables, the scenario, marks explained.",
+		Attrs: []schema.Attr{pathAttr("report.html")},
+	}, newHTML)
 }
 
 func newHTML(s plan.Sink, dir string, _ Env) (Sink, error) {

@@ -9,12 +9,17 @@ import (
 
 	"sparkrun/runner/result"
 	"sparkrun/scenario/plan"
+	"sparkrun/scenario/schema"
 )
 
 // junit is JUnit's XML, which every CI system reads: a suite a benchmark with a test case a
 // cell and measured phase, and a suite of the thresholds. A cell that is failed or invalid
 // fails, a skipped one is skipped; a suspect one passes and says its marks.
 type junit struct{ path string }
+
+func init() {
+	register(schema.Kind{Name: "junit", Doc: "JUnit's XML for CI: a test case a cell and a threshold.", Attrs: []schema.Attr{pathAttr("junit.xml")}}, newJUnit)
+}
 
 func newJUnit(s plan.Sink, dir string, _ Env) (Sink, error) { return &junit{pathOf(s, dir)}, nil }
 

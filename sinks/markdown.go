@@ -9,11 +9,16 @@ import (
 
 	"sparkrun/runner/result"
 	"sparkrun/scenario/plan"
+	"sparkrun/scenario/schema"
 )
 
 // markdown is GitHub-flavoured: what the console shows, for a pull request's comment or a
 // job's summary.
 type markdown struct{ path string }
+
+func init() {
+	register(schema.Kind{Name: "markdown", Doc: "A GitHub-flavoured page of what the console shows.", Attrs: []schema.Attr{pathAttr("report.md")}}, newMarkdown)
+}
 
 func newMarkdown(s plan.Sink, dir string, _ Env) (Sink, error) {
 	return &markdown{pathOf(s, dir)}, nil
