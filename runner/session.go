@@ -31,9 +31,11 @@ type server struct {
 	port       int
 	log        logFile
 	before     targets.Memory // of the node, before the launch
-	deaths     int            // cells in a row in which it died
-	last       *plan.Cell     // that it was measured with, since its start
 	adopted    bool           // it was running already, left by an earlier run
+
+	mu     sync.Mutex // of what follows
+	deaths int        // cells in a row in which it died
+	last   *plan.Cell // that it was measured with, since its start
 }
 
 // maxDeaths is how many cells in a row a server may die in. The next ones fail at once:
@@ -125,18 +127,24 @@ func (r *run) up(ctx context.Context, srv *server) error {
 	return nil
 }
 
-// acquire gives a cell its server, shared. One that has died is started again: a bad cell
-// does not take the rest of its session along.
+// acquire gives a cell its server, shared with the cells that load at the same time. One
+// that has died is started again: a bad cell does not take the rest of its session along.
 func (r *run) acquire(ctx context.Context, c *plan.Cell) (*server, error) {
 	r.mu.Lock()
 	srv := r.servers[c.Session]
 	r.mu.Unlock()
-	srv.use.Lock()
+	srv.use.RLock()
+	if srv.fit(c) {
+		srv.takenBy(c)
+		return srv, nil
+	}
+	srv.use.RUnlock()
+	srv.use.Lock() // once the others are done with it
 	err := r.renew(ctx, srv, c)
 	if err == nil {
 		err = r.revive(ctx, srv)
 	}
-	srv.last = c
+	srv.takenBy(c)
 	srv.use.Unlock()
 	if err != nil {
 		return nil, err
@@ -145,9 +153,30 @@ func (r *run) acquire(ctx context.Context, c *plan.Cell) (*server, error) {
 	return srv, nil
 }
 
+// fit reports whether the cell can be measured on the server as it is.
+func (srv *server) fit(c *plan.Cell) bool {
+	return srv.theirs() || (srv.proc != nil && running(srv.proc) && !srv.renews(c))
+}
+
+// theirs reports whether the server is not ours to start and stop.
+func (srv *server) theirs() bool { return srv.plan.URL != "" || srv.adopted }
+
+// renews reports whether the server is to be started anew before the cell.
+func (srv *server) renews(c *plan.Cell) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.last != nil && plan.RestartsBefore(srv.last, c)
+}
+
+func (srv *server) takenBy(c *plan.Cell) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	srv.last = c
+}
+
 // renew stops a server that is to be started anew before the cell.
 func (r *run) renew(ctx context.Context, srv *server, c *plan.Cell) error {
-	if srv.last == nil || srv.proc == nil || !plan.RestartsBefore(srv.last, c) {
+	if srv.theirs() || srv.proc == nil || !srv.renews(c) {
 		return nil
 	}
 	r.emit(Event{Type: EventLog, Level: "info", Message: fmt.Sprintf("%s is started anew (restart = %q)", srv.plan.Address, c.Restart)})
@@ -156,11 +185,11 @@ func (r *run) renew(ctx context.Context, srv *server, c *plan.Cell) error {
 
 // revive starts a dead server again.
 func (r *run) revive(ctx context.Context, srv *server) error {
-	if srv.plan.URL != "" || srv.adopted || (srv.proc != nil && running(srv.proc)) {
+	if srv.theirs() || (srv.proc != nil && running(srv.proc)) {
 		return nil
 	}
-	if srv.deaths >= maxDeaths {
-		return fail(MeasureServerDied, "%s died in %d cells in a row: it is not started again", srv.plan.Address, srv.deaths)
+	if n := srv.died(0); n >= maxDeaths {
+		return fail(MeasureServerDied, "%s died in %d cells in a row: it is not started again", srv.plan.Address, n)
 	}
 	if srv.proc != nil {
 		r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("%s has died: it is started again for the next cell", srv.plan.Address)})
@@ -169,22 +198,31 @@ func (r *run) revive(ctx context.Context, srv *server) error {
 		return err
 	}
 	if err := r.up(ctx, srv); err != nil {
-		srv.deaths = maxDeaths // a start that fails is not tried for every cell
+		srv.died(maxDeaths) // a start that fails is not tried for every cell
 		return errors.Join(err, r.down(r.Control.cleanup, srv))
 	}
 	return nil
 }
 
+// died counts further cells in which the server died, and returns how many they are.
+func (srv *server) died(more int) int {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	srv.deaths += more
+	return srv.deaths
+}
+
 // release gives a cell's server back and counts whether it has died meanwhile.
 func (srv *server) release() {
+	dead := srv.proc != nil && !running(srv.proc)
 	srv.use.RUnlock()
-	srv.use.Lock()
-	defer srv.use.Unlock()
-	if srv.proc != nil && !running(srv.proc) {
-		srv.deaths++
-	} else {
-		srv.deaths = 0
+	if dead {
+		srv.died(1)
+		return
 	}
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	srv.deaths = 0
 }
 
 func running(p targets.Proc) bool {

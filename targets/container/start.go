@@ -137,7 +137,6 @@ type running struct {
 
 func (p *running) Pid() int                { return 0 }
 func (p *running) Started() uint64         { return 0 }
-func (p *running) Name() string            { return p.name }
 func (p *running) Done() <-chan struct{}   { return p.done }
 func (p *running) Logged() <-chan struct{} { return p.logged }
 

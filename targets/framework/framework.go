@@ -54,8 +54,7 @@ func ForcedFields(name string, least, most int) map[string]any {
 type openAI struct {
 	kind   schema.Kind
 	launch launchFunc
-	pulls  bool   // it lists other models while it pulls the one that is wanted
-	reset  string // path of the call that empties its prefix cache, "" for none
+	pulls  bool // it lists other models while it pulls the one that is wanted
 }
 
 // launchFunc is a framework's Launch.

@@ -24,5 +24,5 @@ var sglang = &engine{
 }
 
 func init() {
-	register(openAI{kind: sglang.kind("SGLang: python3 -m sglang.launch_server."), launch: needsModel(sglang.launch), reset: "/flush_cache"})
+	register(openAI{kind: sglang.kind("SGLang: python3 -m sglang.launch_server."), launch: needsModel(sglang.launch)})
 }

@@ -44,5 +44,5 @@ func onOff(on, off string) func(any) []string {
 }
 
 func init() {
-	register(openAI{kind: vllm.kind("vLLM: vllm serve MODEL."), launch: needsModel(vllm.launch), reset: "/reset_prefix_cache"})
+	register(openAI{kind: vllm.kind("vLLM: vllm serve MODEL."), launch: needsModel(vllm.launch)})
 }
