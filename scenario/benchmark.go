@@ -37,6 +37,7 @@ type cellMaker struct {
 	// search is the block of that name, nil for none.
 	search  *hclsyntax.Block
 	restart string // when servers are started anew
+	cells   int64  // that there will be
 }
 
 func (l *loader) benchmark(b *hclsyntax.Block) {
@@ -102,7 +103,7 @@ func (l *loader) benchmark(b *hclsyntax.Block) {
 		return
 	}
 	l.plan.Benchmarks = append(l.plan.Benchmarks, plan.Benchmark{Name: m.name, Order: v.String("order"), Seed: uint64(v.Int("seed")), Restart: v.String("restart"), SkipAbove: m.skipAbove()})
-	m.restart = v.String("restart")
+	m.restart, m.cells = v.String("restart"), repeat*int64(len(points))
 	seenCells := map[string]bool{}
 	for r := int64(1); r <= repeat; r++ {
 		for _, p := range points {

@@ -53,11 +53,16 @@ func (m *cellMaker) searchOf(w where) *plan.Search {
 	}
 	used := false
 	w.used = &used
-	for _, value := range rungs(low, high, precision, s.Vary == "concurrency") {
-		if len(s.Rungs) == maxRungs {
-			wrong("precision", "with it there are more than %d values to try: make it greater, or between narrower.", maxRungs)
-			return nil
-		}
+	ladder := rungs(low, high, precision, s.Vary == "concurrency")
+	switch {
+	case len(ladder) > maxRungs:
+		wrong("precision", "with it there are more than %d values to try: make it greater, or between narrower.", maxRungs)
+		return nil
+	case m.cells*int64(len(ladder)) > maxCells:
+		wrong("precision", "%d cells that may try %d values each are more than %d measurements: make it greater, or between narrower.", m.cells, len(ladder), maxCells)
+		return nil
+	}
+	for _, value := range ladder {
 		w.search = &value
 		s.Rungs = append(s.Rungs, plan.Rung{Value: value, Phases: m.phases(w)})
 		if len(m.diags) > before {

@@ -52,3 +52,28 @@ benchmark "attain" {
     precision = 0   # ERROR: precision must be between 0 and 1
   }
 }
+benchmark "fine" {
+  matrix {
+    run = range(200)
+  }
+  server  = server.a
+  dataset = dataset.d
+  phases  = [phase.steady]
+  search "users" {
+    vary      = "rate"
+    between   = [1, 1000]
+    goal      = result.ttft_ms.p50 < 100
+    precision = 0.1 # ERROR: 200 cells that may try 74 values each are more than 10000 measurements
+  }
+}
+benchmark "finest" {
+  server  = server.a
+  dataset = dataset.d
+  phases  = [phase.steady]
+  search "users" {
+    vary      = "rate"
+    between   = [1, 1000]
+    goal      = result.ttft_ms.p50 < 100
+    precision = 0.001 # ERROR: more than 1000 values to try
+  }
+}
