@@ -19,7 +19,14 @@ import (
 	"sparkrun/cmd/docs"
 )
 
+// raceOptions let a program that is built with -race end at once: by default it waits a
+// second for late reports, and the tests start hundreds of programs.
+const raceOptions = "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
+	if os.Getenv("GORACE") == "" {
+		os.Setenv("GORACE", raceOptions)
+	}
 	testscript.Main(m, map[string]func(){
 		"sparkrun":    func() { os.Exit(run(crashAt(os.Getenv(crashVariable)))) },
 		"faultserver": faultserver,
@@ -34,6 +41,10 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", os.Getenv("GORACE"))
+			return nil
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"waitfor":  waitFor,
 			"setfrom":  setFrom,
