@@ -132,7 +132,7 @@ func pickModel(ctx context.Context, c *http.Client, ep targets.Endpoint) (string
 	case ep.Model != "" && len(ids) > 0:
 		return "", &targets.Refused{WrongModel: true, Err: fmt.Errorf("it serves %s, not %q: set model, or served_name, to what it serves, or start the right server", strings.Join(ids, ", "), ep.Model)}
 	case ep.Model != "":
-		return "", errors.New("it lists no model yet")
+		return ep.Model, nil // its list says nothing; the one-token request decides
 	case len(ids) == 1:
 		return ids[0], nil
 	case len(ids) == 0:
