@@ -81,6 +81,7 @@ func (r *run) cell(c *plan.Cell) error {
 		if r.Parallelism > 1 {
 			cell.Entries[i].Add("shared_client", fmt.Sprintf("up to %d cells loaded at a time", r.Parallelism))
 		}
+		cell.Entries[i].Beyond(r.info.Selftest)
 	}
 	failure := r.failure(ctx, c, err, rows.Close(), out, cell.Entries)
 	outcome, cause := "succeeded", ""

@@ -59,7 +59,7 @@ summaries and raw data.`,
 	for group, commands := range map[string][]*cobra.Command{
 		"run":   {newApplyCommand(env), newResumeCommand(env), newPlanCommand(env)},
 		"write": {newValidateCommand(env), newFmtCommand(env), newGraphCommand(env)},
-		"more":  {newDatasetCommand(env), newSimCommand(env), newVersionCommand(env)},
+		"more":  {newDatasetCommand(env), newSimCommand(env), newSelftestCommand(env), newVersionCommand(env)},
 	} {
 		for _, c := range commands {
 			c.GroupID = group
