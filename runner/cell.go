@@ -82,6 +82,7 @@ func (r *run) cell(c *plan.Cell) error {
 		if r.Parallelism > 1 {
 			cell.Entries[i].AddShared(r.Parallelism)
 		}
+		cell.Entries[i].Beyond(r.info.Selftest)
 	}
 	failure := r.failure(ctx, c, err, rows.Close(), out, cell.Entries)
 	outcome, cause := "succeeded", ""

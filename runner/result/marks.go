@@ -6,6 +6,7 @@ import (
 
 	"sparkrun/runner/load"
 	"sparkrun/runner/record"
+	"sparkrun/runner/selftest"
 )
 
 // MarkDoc is a line of `sparkrun help reasons`.
@@ -31,9 +32,16 @@ func Marks() []MarkDoc {
 		{"batched_stream", false, "The stream had far fewer events than tokens: TTFT and ITL are those of batches."},
 		{"search_bound", false, "A search ended at an end of its range: the highest value that meets the goal is outside."},
 		{"not_monotonic", false, "A search met its goal above a value at which it had missed it."},
+		{beyondSelftest, false, "More streams or events than this machine's selftest has shown it to measure within 1 ms: a note, the verdict stays."},
 		{"interrupted", false, "The cell was interrupted; what is shown is from the part that ran."},
 	}
 }
+
+// beyondSelftest is the one mark that says nothing against a cell, only that nobody knows.
+const beyondSelftest = "beyond_selftest"
+
+// Note reports whether a mark leaves the verdict as it is.
+func Note(mark string) bool { return mark == beyondSelftest }
 
 // The limits of the marks (metrics.md, "Marks").
 const (
@@ -190,6 +198,9 @@ func verdict(e *Entry) Verdict {
 	}
 	worst := OK
 	for _, m := range e.Marks {
+		if Note(m.Name) {
+			continue
+		}
 		worst = Suspect
 		for _, doc := range Marks() {
 			if doc.Name == m.Name && doc.Invalid {
@@ -210,5 +221,21 @@ func (e *Entry) Add(name, why string) {
 	e.Marks = append(e.Marks, Mark{name, why})
 	if e.Verdict != Failed && e.Verdict != Skipped {
 		e.Verdict = verdict(e)
+	}
+}
+
+// Beyond notes where an entry had more load than the selftest of this machine (nil: none
+// was made) has shown to be measured well.
+func (e *Entry) Beyond(l *selftest.Limit) {
+	if l == nil || e.Verdict == Failed || e.Verdict == Skipped {
+		return
+	}
+	if c := e.Throughput["concurrency_achieved"]; c != nil && *c > float64(l.Streams) {
+		e.Add(beyondSelftest, fmt.Sprintf("%.4g streams at a time; the selftest was good up to %d", *c, l.Streams))
+		return
+	}
+	events, requests := e.Metrics["token_events"], e.Throughput["requests_per_s"]
+	if events != nil && events.Mean != nil && requests != nil && *events.Mean**requests > l.EventsPerS {
+		e.Add(beyondSelftest, fmt.Sprintf("%.4g token events/s; the selftest was good up to %.4g", *events.Mean**requests, l.EventsPerS))
 	}
 }

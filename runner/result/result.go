@@ -5,25 +5,29 @@ import (
 
 	"sparkrun/runner/load"
 	"sparkrun/runner/record"
+	"sparkrun/runner/selftest"
 	"sparkrun/scenario/plan"
 )
 
 // Run is a run as sinks and summary.json see it.
 type Run struct {
-	ID          string    `json:"id"`
-	Scenario    string    `json:"scenario"`
-	Version     string    `json:"version"`
-	Started     time.Time `json:"started"`
-	Ended       time.Time `json:"ended"`
-	EpochUnix   int64     `json:"epoch_unix_ns"` // the zero of every *_ns column
-	Host        string    `json:"host"`
-	OS          string    `json:"os"`
-	Arch        string    `json:"arch"`
-	CPU         string    `json:"cpu"`
-	Cores       int       `json:"cores"`
-	Simulated   bool      `json:"simulated"` // a server of it is the simulator
-	Interrupted bool      `json:"interrupted"`
-	Dir         string    `json:"-"` // where sinks write relative paths
+	ID        string    `json:"id"`
+	Scenario  string    `json:"scenario"`
+	Version   string    `json:"version"`
+	Started   time.Time `json:"started"`
+	Ended     time.Time `json:"ended"`
+	EpochUnix int64     `json:"epoch_unix_ns"` // the zero of every *_ns column
+	Host      string    `json:"host"`
+	OS        string    `json:"os"`
+	Arch      string    `json:"arch"`
+	CPU       string    `json:"cpu"`
+	Cores     int       `json:"cores"`
+	Simulated bool      `json:"simulated"` // a server of it is the simulator
+
+	Selftest *selftest.Limit `json:"selftest"` // of this machine; null: none was made
+
+	Interrupted bool   `json:"interrupted"`
+	Dir         string `json:"-"` // where sinks write relative paths
 
 	Plan       *plan.Plan        `json:"-"`
 	Entries    []Entry           `json:"-"` // of all cells, in plan order

@@ -8,6 +8,7 @@ import (
 
 	"sparkrun/runner/load"
 	"sparkrun/runner/record"
+	"sparkrun/runner/selftest"
 	"sparkrun/scenario/addr"
 	"sparkrun/scenario/metric"
 	"sparkrun/scenario/plan"
@@ -254,6 +255,15 @@ func TestEveryMark(t *testing.T) {
 		r.OutputTokens, r.AskedMin, r.AskedMax = int32(3+i/300), int32(3+i/300), int32(3+i/300)
 	}),
 		load.Outcome{Phases: []load.PhaseOutcome{{}, {Start: 1000 * msec, End: 21000 * msec}}})
+	small := Summarise(cellOf(), &plan.Server{}, many(200, same), normal)[0]
+	for limit, want := range map[selftest.Limit]int{{Streams: 10_000, EventsPerS: 1e6}: 0, {Streams: 1, EventsPerS: 1e6}: 1, {Streams: 10_000, EventsPerS: 100}: 1} {
+		e := small
+		e.Beyond(&limit)
+		if len(e.Marks) != want || e.Verdict != OK {
+			t.Errorf("selftest %+v: marks %+v, verdict %s", limit, e.Marks, e.Verdict)
+		}
+		got["beyond_selftest"] = got["beyond_selftest"] || len(e.Marks) > 0
+	}
 	for _, m := range Marks() {
 		switch m.Name {
 		case "shared_client": // the runner's, which knows of other cells

@@ -15,6 +15,7 @@ import (
 type Config struct {
 	Model             string
 	TTFT, ITL         time.Duration
+	Together          bool // with ITL: all streams' tokens leave at once
 	PrefillTokensPerS float64
 	DecodeStep        time.Duration
 	DecodeStepPerSeq  time.Duration
@@ -75,6 +76,7 @@ func Options() []schema.Attr {
 		{Name: "preset", Type: schema.String, Values: names, DefaultDoc: "none", Doc: "Costs of a measured machine; options given beside it win."},
 		{Name: "ttft", Type: schema.Duration, DefaultDoc: "by the cost model", Doc: "Fixed time to the first token; with itl it replaces the cost model."},
 		{Name: "itl", Type: schema.Duration, DefaultDoc: "by the cost model", Doc: "Fixed time between two tokens."},
+		{Name: "together", Type: schema.Bool, Default: false, Doc: "With itl: the tokens of all streams leave at once, as an engine's step sends them."},
 		{Name: "prefill_tokens_per_s", Type: schema.Float, Default: 10000.0, Doc: "Prompt tokens that a step takes in per second."},
 		{Name: "decode_step", Type: schema.Duration, Default: 5 * time.Millisecond, Doc: "Time of a decode step, however many sequences it has."},
 		{Name: "decode_step_per_seq", Type: schema.Duration, Default: 200 * time.Microsecond, Doc: "What each sequence adds to a step."},
@@ -119,7 +121,7 @@ func NewConfig(v schema.Values) (Config, error) {
 		all[k] = x
 	}
 	c := Config{
-		TTFT: all.Duration("ttft"), ITL: all.Duration("itl"),
+		TTFT: all.Duration("ttft"), ITL: all.Duration("itl"), Together: all.Bool("together"),
 		PrefillTokensPerS: all.Float("prefill_tokens_per_s"),
 		DecodeStep:        all.Duration("decode_step"), DecodeStepPerSeq: all.Duration("decode_step_per_seq"),
 		MaxNumSeqs: all.Int("max_num_seqs"), KVTokens: all.Int("kv_tokens"), MaxModelLen: all.Int("max_model_len"),

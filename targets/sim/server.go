@@ -20,6 +20,7 @@ import (
 type Server struct {
 	cfg     Config
 	batch   *batch
+	emitter *emitter
 	started time.Time
 	trace   *os.File
 
@@ -42,6 +43,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, started: time.Now(), cache: map[uint64]bool{}, rand: rand.New(rand.NewPCG(uint64(cfg.Seed), 0))}
 	s.batch = newBatch(&s.cfg, s.slow)
+	s.emitter = newEmitter(s.started)
 	if cfg.Trace != "" {
 		f, err := os.Create(cfg.Trace)
 		if err != nil {
@@ -54,7 +56,10 @@ func New(cfg Config) (*Server, error) {
 
 // Run turns the engine until ctx ends, then closes the trace.
 func (s *Server) Run(ctx context.Context) error {
+	var sending sync.WaitGroup
+	sending.Go(func() { s.emitter.run(ctx) })
 	s.batch.run(ctx)
+	sending.Wait()
 	if s.trace != nil {
 		return s.trace.Close()
 	}
@@ -303,6 +308,9 @@ type generation struct {
 	stallAt  int64 // token before which it stalls, -1
 	dropAt   int64 // token before which the connection is cut, -1
 	rand     *rand.Rand
+	slow     float64 // factor on the fixed schedule
+	front    []byte  // of every stream event
+	scratch  []byte
 	events   []int64
 }
 
@@ -362,14 +370,16 @@ func (g *generation) run() {
 	if s.cfg.TTFT > 0 || s.cfg.ITL > 0 {
 		s.fixed.Add(1)
 		defer s.fixed.Add(-1)
-		slow := s.slow()
+		g.slow = s.slow()
+		if g.in.Stream && s.cfg.TokensPerEvent == 1 && g.stallAt < 0 && g.dropAt < 0 {
+			if sent, ok := s.emitter.stream(g); ok {
+				g.end(sent)
+				return
+			}
+		}
 		at := g.accepted
 		next = func(i int64) bool {
-			step := s.cfg.ITL
-			if i == 0 {
-				step = s.cfg.TTFT
-			}
-			at = at.Add(time.Duration(float64(step) * jitter(g.rand, s.cfg.Jitter) * slow))
+			at = g.due(i, at)
 			return sleepUntil(g.r.Context(), at)
 		}
 	} else {
@@ -388,11 +398,31 @@ func (g *generation) run() {
 	if g.in.Stream {
 		out = g.stream
 	}
-	if out(next) {
-		s.prompts.Add(g.prompt)
-		s.generated.Add(g.tokens)
+	g.end(out(next))
+}
+
+// end counts an answer.
+func (g *generation) end(whole bool) {
+	if whole {
+		g.s.prompts.Add(g.prompt)
+		g.s.generated.Add(g.tokens)
 	}
 	g.writeTrace()
+}
+
+// due is when token i leaves on the fixed schedule, given when the one before did.
+func (g *generation) due(i int64, before time.Time) time.Time {
+	cfg := &g.s.cfg
+	step := cfg.ITL
+	if i == 0 {
+		step = cfg.TTFT
+	}
+	at := before.Add(time.Duration(float64(step) * jitter(g.rand, cfg.Jitter) * g.slow))
+	if i == 0 && cfg.Together && cfg.ITL > 0 {
+		since := at.Sub(g.s.started)
+		at = at.Add((cfg.ITL - since%cfg.ITL) % cfg.ITL)
+	}
+	return at
 }
 
 // wait is next with what goes wrong on request.
@@ -406,59 +436,114 @@ func (g *generation) wait(next func(int64) bool, i int64) bool {
 	return i != g.stallAt || sleepUntil(g.r.Context(), time.Now().Add(time.Second))
 }
 
-func (g *generation) stream(next func(int64) bool) bool {
+// head begins a streamed answer.
+func (g *generation) head() {
 	g.w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
-	flusher, _ := g.w.(http.Flusher)
 	id := g.r.Header.Get("X-Request-Id")
 	kind, idPrefix := "chat.completion.chunk", "chatcmpl-"
 	if !g.chat {
 		kind, idPrefix = "text_completion", "cmpl-"
 	}
-	front := fmt.Appendf(nil, `data: {"id":%s,"object":"%s","created":%d,"model":%s,"choices":`, quote(idPrefix+id), kind, g.accepted.Unix(), quote(g.s.cfg.Model))
+	g.front = fmt.Appendf(nil, `data: {"id":%s,"object":"%s","created":%d,"model":%s,"choices":`, quote(idPrefix+id), kind, g.accepted.Unix(), quote(g.s.cfg.Model))
+	g.events = make([]int64, 0, g.tokens)
+}
+
+// role is the stream event before the first token of a chat, "" for a completion.
+func (g *generation) role() string {
+	if !g.chat {
+		return ""
+	}
+	return `[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}`
+}
+
+// token is the tail of a token's stream event: tokens i to i+n.
+func (g *generation) token(b []byte, i, n int64) []byte {
+	field := `"delta":{"content":"`
+	switch {
+	case !g.chat:
+		field = `"text":"`
+	case i < g.s.cfg.ReasoningTokens:
+		field = `"delta":{"reasoning_content":"`
+	}
+	b = append(append(b, `[{"index":0,`...), field...)
+	for j := i; j < i+n; j++ {
+		b = append(b, word(g.seed, j)...) // has nothing to escape
+	}
+	b = append(b, '"')
+	if g.chat {
+		b = append(b, '}')
+	}
+	return append(b, `,"logprobs":null,"finish_reason":null}]}`...)
+}
+
+// last are the tails of the events behind the tokens.
+func (g *generation) last() []string {
+	end := fmt.Sprintf(`[{"index":0,"delta":{},"logprobs":null,"finish_reason":"%s"}]}`, g.finish)
+	if !g.chat {
+		end = fmt.Sprintf(`[{"index":0,"text":"","logprobs":null,"finish_reason":"%s"}]}`, g.finish)
+	}
+	if g.in.StreamOptions.IncludeUsage {
+		return []string{end, fmt.Sprintf(`[],"usage":%s}`, g.usage())}
+	}
+	return []string{end}
+}
+
+const doneEvent = "data: [DONE]\n\n"
+
+// frames adds the events of token i in HTTP chunks.
+func (g *generation) frames(b []byte, i int64) []byte {
+	if role := g.role(); i == 0 && role != "" {
+		b = g.chunk(b, append(g.scratch[:0], role...))
+	}
+	g.scratch = g.token(g.scratch[:0], i, 1)
+	return g.chunk(b, g.scratch)
+}
+
+// lastFrames adds the events behind the tokens.
+func (g *generation) lastFrames(b []byte) []byte {
+	for _, tail := range g.last() {
+		b = g.chunk(b, []byte(tail))
+	}
+	return fmt.Appendf(b, "%x\r\n%s\r\n", len(doneEvent), doneEvent)
+}
+
+// chunk adds a stream event in an HTTP chunk of its own.
+func (g *generation) chunk(b, tail []byte) []byte {
+	b = strconv.AppendInt(b, int64(len(g.front)+len(tail)+2), 16)
+	b = append(b, "\r\n"...)
+	b = append(append(append(b, g.front...), tail...), "\n\n"...)
+	return append(b, "\r\n"...)
+}
+
+// stream writes a streamed answer through net/http.
+func (g *generation) stream(next func(int64) bool) bool {
+	g.head()
+	flusher, _ := g.w.(http.Flusher)
 	var b []byte
-	send := func(token bool, tail string, args ...any) {
-		b = append(b[:0], front...)
-		b = fmt.Appendf(b, tail, args...)
-		b = append(b, '\n', '\n')
-		if token {
-			g.events = append(g.events, time.Now().UnixNano())
-		}
+	send := func(tail []byte) {
+		b = append(append(append(b[:0], g.front...), tail...), "\n\n"...)
 		_, _ = g.w.Write(b)
 		flusher.Flush()
 	}
 	per := g.s.cfg.TokensPerEvent
 	for i := int64(0); i < g.tokens; i += per {
-		var text bytes.Buffer
 		n := min(per, g.tokens-i)
 		for j := i; j < i+n; j++ {
 			if !g.wait(next, j) {
 				return false
 			}
-			text.WriteString(word(g.seed, j))
 		}
-		switch {
-		case !g.chat:
-			send(true, `[{"index":0,"text":%s,"logprobs":null,"finish_reason":null}]}`, quote(text.String()))
-		case i == 0:
-			send(false, `[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}`)
-			fallthrough
-		default:
-			field := "content"
-			if i < g.s.cfg.ReasoningTokens {
-				field = "reasoning_content"
-			}
-			send(true, `[{"index":0,"delta":{"%s":%s},"logprobs":null,"finish_reason":null}]}`, field, quote(text.String()))
+		if role := g.role(); i == 0 && role != "" {
+			send([]byte(role))
 		}
+		g.scratch = g.token(g.scratch[:0], i, n)
+		g.events = append(g.events, time.Now().UnixNano())
+		send(g.scratch)
 	}
-	if g.chat {
-		send(false, `[{"index":0,"delta":{},"logprobs":null,"finish_reason":"%s"}]}`, g.finish)
-	} else {
-		send(false, `[{"index":0,"text":"","logprobs":null,"finish_reason":"%s"}]}`, g.finish)
+	for _, tail := range g.last() {
+		send([]byte(tail))
 	}
-	if g.in.StreamOptions.IncludeUsage {
-		send(false, `[],"usage":%s}`, g.usage())
-	}
-	_, _ = io.WriteString(g.w, "data: [DONE]\n\n")
+	_, _ = io.WriteString(g.w, doneEvent)
 	flusher.Flush()
 	return true
 }

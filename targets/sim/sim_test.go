@@ -1,11 +1,16 @@
 package sim
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +29,9 @@ func serve(t *testing.T, v schema.Values) *httptest.Server {
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.Run(t.Context()) }()
-	h := httptest.NewServer(s.Handler())
+	h := httptest.NewUnstartedServer(s.Handler())
+	h.Config.ConnContext = ConnContext
+	h.Start()
 	t.Cleanup(func() { h.Close(); <-done })
 	return h
 }
@@ -147,5 +154,104 @@ func TestTokenizeAddsUp(t *testing.T) {
 	}
 	if strings.Join(out.Strs, "") != text || out.Count != len(out.Strs) {
 		t.Errorf("%d pieces %q", out.Count, out.Strs)
+	}
+}
+
+// TestBothWaysOfSending: the emitter sends what net/http would have, down to the byte.
+func TestBothWaysOfSending(t *testing.T) {
+	for _, ask := range []string{
+		`{"messages":[{"role":"user","content":"one"}],"stream":true,"max_tokens":40,"ignore_eos":true,"stream_options":{"include_usage":true}}`,
+		`{"messages":[{"role":"user","content":"two"}],"stream":true,"max_tokens":40}`,
+	} {
+		var bodies []string
+		for _, direct := range []bool{true, false} {
+			cfg, err := NewConfig(schema.Values{"ttft": time.Millisecond, "itl": 50 * time.Microsecond, "reasoning_tokens": int64(3)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			ctx, stop := context.WithCancel(t.Context())
+			go func() { defer close(done); _ = s.Run(ctx) }()
+			h := httptest.NewUnstartedServer(s.Handler())
+			if direct {
+				h.Config.ConnContext = ConnContext
+			}
+			h.Start()
+			for range 2 { // also on a connection that has served
+				_, body := post(t, h.URL+"/v1/chat/completions", ask)
+				bodies = append(bodies, regexp.MustCompile(`"created":\d+|"cached_tokens":\d+`).ReplaceAllString(body, ""))
+			}
+			h.Close()
+			stop()
+			<-done
+		}
+		for _, b := range bodies {
+			if b != bodies[0] || !strings.HasSuffix(b, "data: [DONE]\n\n") {
+				t.Errorf("directly:\n%s\nor:\n%s", bodies[0], b)
+			}
+		}
+	}
+}
+
+// TestSchedule: what the trace says of a fixed schedule is the schedule, and together
+// means at the same moments.
+func TestSchedule(t *testing.T) {
+	trace := filepath.Join(t.TempDir(), "trace")
+	cfg, err := NewConfig(schema.Values{"ttft": 5 * time.Millisecond, "itl": 20 * time.Millisecond, "together": true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Trace = trace
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
+	go func() { defer close(done); _ = s.Run(ctx) }()
+	h := httptest.NewUnstartedServer(s.Handler())
+	h.Config.ConnContext = ConnContext
+	h.Start()
+	var all sync.WaitGroup
+	for range 5 {
+		all.Go(func() {
+			post(t, h.URL+"/v1/completions", `{"prompt":"a","stream":true,"max_tokens":6,"ignore_eos":true}`)
+		})
+		time.Sleep(3 * time.Millisecond)
+	}
+	all.Wait()
+	h.Close()
+	stop()
+	<-done
+	b, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	if len(lines) != 5 {
+		t.Fatalf("%d lines", len(lines))
+	}
+	for _, l := range lines {
+		var r struct {
+			Accepted int64   `json:"accepted_ns"`
+			Events   []int64 `json:"events_ns"`
+		}
+		if err := json.Unmarshal([]byte(l), &r); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Events) != 6 {
+			t.Fatalf("%d events", len(r.Events))
+		}
+		for i, at := range r.Events {
+			// Never early; late as the machine is busy.
+			step := at - s.started.UnixNano()
+			if at-r.Accepted < int64(5*time.Millisecond)+int64(i)*int64(20*time.Millisecond) || step < int64(20*time.Millisecond) {
+				t.Errorf("token %d left %v after the request", i, time.Duration(at-r.Accepted))
+			}
+		}
 	}
 }

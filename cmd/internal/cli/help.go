@@ -133,11 +133,14 @@ func reasons(w io.Writer) {
 	for _, r := range runner.Reasons() {
 		fmt.Fprintf(out, "  %s\t%s\n", r.Code, r.Sentence)
 	}
-	fmt.Fprintln(out, "Marks: why a cell is suspect, or invalid where it says so.")
+	fmt.Fprintln(out, "Marks: why a cell is suspect, or what it says.")
 	for _, m := range result.Marks() {
 		kind := ""
-		if m.Invalid {
+		switch {
+		case m.Invalid:
 			kind = "invalid: "
+		case result.Note(m.Name):
+			kind = "note: "
 		}
 		fmt.Fprintf(out, "  %s\t%s%s\n", m.Name, kind, m.Sentence)
 	}

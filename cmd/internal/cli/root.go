@@ -61,7 +61,7 @@ summaries and raw data.`,
 		"run":     {newApplyCommand(env), newResumeCommand(env), newPlanCommand(env), newUpCommand(env), newLogsCommand(env), newDownCommand(env), newDoctorCommand(env)},
 		"results": {newRunsCommand(env), newShowCommand(env), newExportCommand(env), newCompareCommand(env)},
 		"write":   {newValidateCommand(env), newFmtCommand(env), newGraphCommand(env)},
-		"more":    {newDatasetCommand(env), newSimCommand(env), newVersionCommand(env)},
+		"more":    {newDatasetCommand(env), newSimCommand(env), newSelftestCommand(env), newVersionCommand(env)},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

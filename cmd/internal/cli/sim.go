@@ -137,7 +137,7 @@ func serveSim(env *Env, cfg sim.Config, address string, onStdin bool) error {
 			close(closed)
 		}()
 	}
-	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, ConnContext: sim.ConnContext}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	engine := make(chan error, 1)
