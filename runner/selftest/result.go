@@ -89,8 +89,7 @@ func (l *Level) Good() bool {
 	return l.Failed == 0 && l.Held == l.Streams && l.TTFTErrorMS.P99 < ErrorLimitMS && l.ITLErrorMS.P99 < ErrorLimitMS
 }
 
-// Save keeps a result in the user's cache folder: the newest one that is not quick, or of
-// the quick ones where there is no other.
+// Save keeps a result in the user's cache folder, in the place of the one before.
 func Save(dir string, r *Result) (path string, err error) {
 	path = file(dir)
 	if err = os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
