@@ -5,10 +5,11 @@ import "time"
 // EventType names what happened; it is the "type" of a line of `apply --json`.
 type EventType string
 
-// The event types. Task events carry the task's id in Address.
+// The event types. Task events carry the task's id in Address, and those of a
+// cell its address, as all its events do.
 const (
-	EventRunStarted   EventType = "run_started"   // Data: *Started
-	EventTaskStarted  EventType = "task_started"  // Message: what is being done
+	EventRunStarted   EventType = "run_started" // Data: *Started
+	EventTaskStarted  EventType = "task_started"
 	EventTaskEnded    EventType = "task_ended"    // Message: how, Outcome, Seconds
 	EventPhaseStarted EventType = "phase_started" // Address: the cell, Phase; Message: the value that a search tries
 	EventProgress     EventType = "progress"      // Address: the cell, Phase, Progress; lossy

@@ -139,10 +139,10 @@ func Run(cfg Config) *Report {
 
 // task runs one task on the context that its kind has.
 func (r *run) task(t *plan.Task) error {
-	r.emit(Event{Type: EventTaskStarted, Address: t.ID, Kind: string(t.Kind)})
+	r.emit(Event{Type: EventTaskStarted, Address: r.address(t), Kind: string(t.Kind)})
 	started := time.Now()
 	err := r.exec(t)
-	e := Event{Type: EventTaskEnded, Address: t.ID, Kind: string(t.Kind), Outcome: Succeeded, Seconds: time.Since(started).Seconds()}
+	e := Event{Type: EventTaskEnded, Address: r.address(t), Kind: string(t.Kind), Outcome: Succeeded, Seconds: time.Since(started).Seconds()}
 	if err != nil {
 		e.Outcome, e.Message = Failed, err.Error()
 		if errors.Is(err, errInterrupted) {
@@ -151,6 +151,14 @@ func (r *run) task(t *plan.Task) error {
 	}
 	r.emit(e)
 	return err
+}
+
+// address is a task's id, and of a cell the address that all its events carry.
+func (r *run) address(t *plan.Task) string {
+	if c := r.cells[t.Subject]; t.Kind == plan.TaskCell && c != nil {
+		return c.Name
+	}
+	return t.ID
 }
 
 func (r *run) exec(t *plan.Task) error {
@@ -181,7 +189,7 @@ func (r *run) exec(t *plan.Task) error {
 // that never ran get their entry here.
 func (r *run) taskEnded(t *plan.Task, res TaskResult) {
 	if res.Outcome == Skipped || res.Outcome == Interrupted {
-		r.emit(Event{Type: EventTaskEnded, Address: t.ID, Kind: string(t.Kind), Outcome: res.Outcome, Message: res.Cause})
+		r.emit(Event{Type: EventTaskEnded, Address: r.address(t), Kind: string(t.Kind), Outcome: res.Outcome, Message: res.Cause})
 	}
 	if t.Kind == plan.TaskStart && res.Outcome == Failed {
 		r.mu.Lock()
