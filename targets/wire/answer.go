@@ -146,18 +146,12 @@ func (a *answer) size(line []byte) {
 	line = bytes.TrimRight(line, " \t")
 	n := int64(0)
 	for _, c := range line {
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		case c >= 'A' && c <= 'F':
-			c -= 'A' - 10
-		default:
+		digit, ok := hexDigit(c)
+		if !ok {
 			a.end(errChunk)
 			return
 		}
-		n = n<<4 | int64(c)
+		n = n<<4 | int64(digit)
 	}
 	if len(line) == 0 || len(line) > 15 {
 		a.end(errChunk)
