@@ -46,12 +46,14 @@ func (r *run) launch(ctx context.Context, srv *server) error {
 	if err != nil {
 		return failed(err)
 	}
-	in := targets.LaunchInput{Self: r.Tools.Self, Port: srv.port, Keep: r.KeepServers, GPUs: facts.GPUs, Dir: filepath.Join(r.dir, "servers", fileName(srv.session))}
+	nodes := targets.NodesOf(r.Plan.Nodes, s.Nodes)
+	nodes[0].GPUs, nodes[0].RDMA = facts.GPUs, facts.RDMA
+	in := targets.LaunchInput{Self: r.Tools.Self, Port: srv.port, Keep: r.KeepServers, Nodes: nodes, Dir: filepath.Join(r.dir, "servers", fileName(srv.session))}
 	launches, err := srv.framework.Launch(*s, in)
 	if err != nil {
 		return failed(err)
 	}
-	if len(launches) != 1 {
+	if len(launches) != 1 || s.Count() > 1 {
 		return failed(fmt.Errorf("it needs %d processes, this version starts one", len(launches)))
 	}
 	if image := launches[0].Image; image != "" {
