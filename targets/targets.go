@@ -132,7 +132,7 @@ type LaunchInput struct {
 	Port int    // to listen on; 0 for a plan that does not know it yet
 	// Keep says that the server is to outlive us.
 	Keep  bool
-	Dir   string     // folder on the nodes where the Launch's files will be
+	Dir   string     // folder where the Launch's files will be, where the node has none of its own
 	Nodes []RankNode // by rank; none is this machine
 	// FabricPort is the first of as many ports as there are ranks, free on all of their
 	// nodes, for what ranks say to each other; 0 for a plan that does not know it yet.
@@ -151,6 +151,9 @@ type RankNode struct {
 	Env                 map[string]schema.Text
 	GPUs                bool // it has NVIDIA GPUs
 	RDMA                bool // it has RDMA devices: /dev/infiniband is there
+	// Dir is the folder on the node where the files of the rank's Launch will be, "" for
+	// the LaunchInput's.
+	Dir string
 }
 
 // NodeOf is a node of a plan, without what only the node itself can say.
@@ -224,10 +227,13 @@ func (in LaunchInput) FabricPortText(rank int) string {
 // ContainerDir is where a container has the Launch's files.
 const ContainerDir = "/etc/sparkrun"
 
-// Path is where the server will find a file of its Launch.
-func (in LaunchInput) Path(inContainer bool, name string) string {
+// Path is where a rank will find a file of its Launch.
+func (in LaunchInput) Path(rank int, inContainer bool, name string) string {
 	if inContainer {
 		return ContainerDir + "/" + name
+	}
+	if dir := in.Node(rank).Dir; dir != "" {
+		return filepath.Join(dir, name)
 	}
 	return filepath.Join(in.Dir, name)
 }

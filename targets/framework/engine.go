@@ -218,7 +218,7 @@ func (e *engine) rank(m member, part groupPart) targets.Launch {
 				config[k] = text(v) // as the flag would take it
 			}
 		}
-		argv = append(argv, e.config, m.in.Path(l.Image != "", name))
+		argv = append(argv, e.config, m.in.Path(m.rank, l.Image != "", name))
 		l.Files = append(l.Files, targets.File{Name: name, Content: yaml(config)})
 	}
 	argv = append(argv, e.optionArgs(s.Options)...)

@@ -27,7 +27,7 @@ const (
 // through the agent that waits there: no sshd, no key and no download in the image. What
 // a rank's environment needs is its container's already.
 func trtllmGroup(m member) groupPart {
-	agent := m.in.Path(m.server.Values.String("image") != "", agentName)
+	agent := m.in.Path(m.rank, m.server.Values.String("image") != "", agentName)
 	part := groupPart{
 		files: []targets.File{{Name: agentName, Content: agentProgram}},
 		env:   map[string]string{agentPort: m.in.FabricPortText(0)},

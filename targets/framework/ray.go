@@ -42,7 +42,7 @@ func rayPart(m member, local []string) groupPart {
 	head, port := m.ips[0], m.in.FabricPortText(0)
 	part := groupPart{env: map[string]string{
 		"VLLM_HOST_IP": m.ips[m.rank], "RAY_memory_monitor_refresh_ms": "0",
-		"VLLM_CONFIG_ROOT": path.Dir(m.in.Path(m.server.Values.String("image") != "", rayOwn)),
+		"VLLM_CONFIG_ROOT": path.Dir(m.in.Path(m.rank, m.server.Values.String("image") != "", rayOwn)),
 	}}
 	own := []string{"VLLM_HOST_IP", "NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME", "UCX_NET_DEVICES", "NCCL_IB_HCA", "NCCL_IB_GID_INDEX"}
 	b, err := json.Marshal(own)
