@@ -37,6 +37,11 @@ server "d" {
 server "e" {
   framework = "openai"
   url       = "http://127.0.0.1:8000"
+  replicas  = 2 # ERROR: takes no replicas
+}
+server "g" {
+  framework = "vllm"
+  url       = "http://127.0.0.1:8000"
   replicas  = 2 # ERROR: starts no replicas of it
 }
 server "f" {
