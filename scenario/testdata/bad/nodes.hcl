@@ -34,11 +34,6 @@ server "d" {
   framework = "sim"
   replicas  = 0 # ERROR: replicas is 0
 }
-server "e" {
-  framework = "openai"
-  url       = "http://127.0.0.1:8000"
-  replicas  = 2 # ERROR: takes no replicas
-}
 server "g" {
   framework = "vllm"
   url       = "http://127.0.0.1:8000"
