@@ -39,8 +39,11 @@ type Cmd struct {
 	// Lifeline keeps standard input open for as long as we live: a program that exits
 	// when it closes cannot be orphaned by our death.
 	Lifeline bool
-	Mark     Mark
-	Output   io.Writer // standard output and error together
+	// Outlive says that it is to go on without us. A node that is not this machine ends
+	// other programs within a minute or two of our death.
+	Outlive bool
+	Mark    Mark
+	Output  io.Writer // standard output and error together
 	// Log is the file that gets the output instead of Output, with Secrets replaced. It
 	// is written by a process of its own, so that the program can outlive us.
 	Log     string
@@ -104,6 +107,14 @@ type Facts struct {
 	MemTotal uint64 `json:"mem_total_bytes"`
 	MemFree  uint64 `json:"mem_available_bytes"`
 }
+
+// The ways in which a node that is not this machine fails that are told apart.
+var (
+	ErrUnreachable = errors.New("the node does not answer")
+	ErrHostKey     = errors.New("the host key is not trusted")
+	ErrLogin       = errors.New("the node refused the login")
+	ErrDiskFull    = errors.New("no space left on device")
+)
 
 // Node is a machine on which servers run.
 type Node interface {
