@@ -49,8 +49,6 @@ func markOf(pid int) (m targets.Mark) {
 			m.Run = v
 		case targets.MarkServer:
 			m.Server = v
-		case markFrom: // started over SSH, on a node that is this machine too
-			return targets.Mark{}
 		}
 	}
 	return m

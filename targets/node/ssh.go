@@ -222,6 +222,7 @@ func (n *SSH) give(l *link) {
 
 // session opens a session. The caller ends it with the returned function.
 func (n *SSH) session(ctx context.Context) (*goph.Cmd, *link, func(), error) {
+	begun := time.Now()
 	for {
 		l, err := n.take(ctx, 1)
 		if err != nil {
@@ -243,7 +244,7 @@ func (n *SSH) session(ctx context.Context) (*goph.Cmd, *link, func(), error) {
 				return o.cmd, l, func() { once.Do(func() { o.cmd.Close(); n.give(l) }) }, nil
 			}
 			n.give(l)
-			if err := n.fewer(l, o.err); err != nil {
+			if err := n.fewer(ctx, l, o.err, begun); err != nil {
 				return nil, nil, nil, err
 			}
 		case <-ctx.Done():
@@ -258,23 +259,34 @@ func (n *SSH) session(ctx context.Context) (*goph.Cmd, *link, func(), error) {
 	}
 }
 
+// refusedWait is how long a node may refuse a session while it has none of ours: it frees
+// one only when the processes of the last have been reaped.
+const refusedWait = 5 * time.Second
+
 // fewer learns from a session that the node would not open that it allows fewer; nil says
-// to try again.
-func (n *SSH) fewer(l *link, err error) error {
+// to try again. since is when the first was refused.
+func (n *SSH) fewer(ctx context.Context, l *link, err error, since time.Time) error {
 	var refused *ssh.OpenChannelError
-	if !errors.As(err, &refused) {
-		if !l.alive() {
-			return nil // take says why, or opens another
-		}
-		return fmt.Errorf("open a session on %s: %w: %w", n.opts.Name, targets.ErrUnreachable, err)
+	if !errors.As(err, &refused) { // it is breaking just now; take opens another, or says why
+		l.close(fmt.Errorf("%w: the connection broke: %w", targets.ErrUnreachable, err))
+		return nil
 	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if l.used == 0 {
+	used := l.used
+	l.limit = max(1, min(l.limit, used))
+	n.mu.Unlock()
+	if used > 0 {
+		return nil
+	}
+	if time.Since(since) > refusedWait {
 		return fmt.Errorf("open a session on %s: %w: its sshd allows none (%s): raise MaxSessions in its sshd_config", n.opts.Name, targets.ErrLogin, refused.Message)
 	}
-	l.limit = min(l.limit, l.used)
-	return nil
+	select {
+	case <-time.After(50 * time.Millisecond):
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("open a session on %s: %w", n.opts.Name, context.Cause(ctx))
+	}
 }
 
 // Dial connects to an address as the node sees it: the engine's socket, a port.

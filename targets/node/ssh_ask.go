@@ -124,9 +124,9 @@ func processesOf(text string) []targets.Process {
 		p := targets.Process{Pid: s.pid, Started: s.started, Name: s.name}
 		for v := range strings.SplitSeq(env, "\n") {
 			switch k, v, _ := strings.Cut(strings.ReplaceAll(v, "\x01", "\n"), "="); k {
-			case targets.MarkRun:
+			case nodeRun:
 				p.Mark.Run = v
-			case targets.MarkServer:
+			case nodeServer:
 				p.Mark.Server = v
 			}
 		}

@@ -44,6 +44,9 @@ func hopsTo(ctx context.Context, o SSHOptions) ([]hop, error) {
 	if o.Jump != "" {
 		s.proxyJump, s.proxyCommand = o.Jump, ""
 	}
+	if s.proxyJump == "none" {
+		s.proxyJump = ""
+	}
 	return through(ctx, o.Lookup, hop{o.Host, s}, 0)
 }
 

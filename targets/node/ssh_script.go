@@ -63,11 +63,14 @@ func (s *script) framed() string {
 // quote makes any bytes but NUL one word of sh.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// The names under which a process on a node has, beyond its mark, the machine that it
-// belongs to, and the hash of both, which is what it is found by.
+// The names under which a process on a node has its mark: others than on this machine, as
+// a node may be this machine too; the machine whose run it is; and the hash of all, which
+// is what it is found by.
 const (
-	markFrom = "SPARKRUN_FROM"
-	markHash = "SPARKRUN_MARK"
+	nodeRun    = "SPARKRUN_NODE_RUN"
+	nodeServer = "SPARKRUN_NODE_SERVER"
+	nodeFrom   = "SPARKRUN_NODE_FROM"
+	nodeMark   = "SPARKRUN_NODE_MARK"
 )
 
 // name is what sh takes as the name of a variable.
@@ -86,8 +89,8 @@ func (n *SSH) program(c targets.Cmd, mark string) (string, error) {
 		env[k] = v.Reveal()
 	}
 	if mark != "" {
-		env[markHash], env[markFrom], env["SPT_NOENV"] = mark, n.opts.Origin, "1"
-		env[targets.MarkRun], env[targets.MarkServer] = c.Mark.Run, c.Mark.Server
+		env[nodeMark], env[nodeFrom], env["SPT_NOENV"] = mark, n.opts.Origin, "1"
+		env[nodeRun], env[nodeServer] = c.Mark.Run, c.Mark.Server
 	}
 	var b strings.Builder
 	b.WriteString("environment() {\n:\n")
@@ -114,5 +117,5 @@ func (n *SSH) program(c targets.Cmd, mark string) (string, error) {
 	return b.String(), nil
 }
 
-// markOf is the hash under which what carries the mark is found.
+// hash is what carries the mark is found by.
 func (n *SSH) hash(m targets.Mark) string { return hashOf(n.opts.Origin, m.Run, m.Server) }

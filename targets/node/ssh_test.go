@@ -40,6 +40,7 @@ func oneNode(t *testing.T, o sshtest.Options) (*SSH, *sshtest.Server) {
 // TestSSHArguments: any argument and environment value arrives byte for byte, and standard
 // input beside them.
 func TestSSHArguments(t *testing.T) {
+	t.Parallel()
 	n, _ := oneNode(t, sshtest.Options{})
 	random := rand.New(rand.NewPCG(1, 2))
 	words := []string{"", " ", "a b", `it's`, `"`, `'`, `''`, `\`, `\n`, "two\nlines", "\n", "end", "\nend\n", "end.\nend", "$HOME $(id) `id` ${x}", "*", "~", "!x", "-n", "--", "{\"k\": [1, \"ü\"]}", "日本ぁ", "\x81\x82\x88\xff", "a=b", "#c", "\t", "\r\n", "%s", ";&|<>()"}
@@ -69,6 +70,7 @@ func TestSSHArguments(t *testing.T) {
 }
 
 func TestSSHRun(t *testing.T) {
+	t.Parallel()
 	n, s := oneNode(t, sshtest.Options{})
 	if _, err := n.Run(t.Context(), targets.Cmd{Argv: []string{"/no/such/program"}}); err == nil || !strings.Contains(err.Error(), "run /no/such/program on spark1: there is no such program") {
 		t.Errorf("%v", err)
@@ -106,6 +108,7 @@ func pidIn(t *testing.T, file string) int {
 }
 
 func TestSSHFactsAndFiles(t *testing.T) {
+	t.Parallel()
 	n, s := oneNode(t, sshtest.Options{})
 	got, err := n.Facts(t.Context())
 	want, _ := Local{}.Facts(t.Context())
@@ -141,6 +144,7 @@ func TestSSHFactsAndFiles(t *testing.T) {
 // TestSSHStart: the life of a server's program: its log comes here without secrets, its
 // end is known with its status, Stop ends what has left its group too.
 func TestSSHStart(t *testing.T) {
+	t.Parallel()
 	n, s := oneNode(t, sshtest.Options{})
 	const secret = "hf_secret_of_the_test"
 	n.opts.Self = logWriterProgram(t)
@@ -277,6 +281,7 @@ func logWriterProgram(t *testing.T) string {
 
 // TestSSHConversation: a program with streams, as the load generator's workers are.
 func TestSSHConversation(t *testing.T) {
+	t.Parallel()
 	n, _ := oneNode(t, sshtest.Options{})
 	var o output
 	p, err := n.Start(t.Context(), targets.Cmd{Argv: []string{"sh", "-c", "while read x; do echo got $x; done; echo over; exit 5"}, Stdin: strings.NewReader("a\nb\n"), Output: &o})

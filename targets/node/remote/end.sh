@@ -13,7 +13,7 @@ fi
 
 family() {
 	{
-		if [ -n "$mark" ]; then marked "SPARKRUN_MARK=$mark"; fi
+		if [ -n "$mark" ]; then marked "SPARKRUN_NODE_MARK=$mark"; fi
 		if [ "$of" -gt 0 ]; then
 			cat /proc/[0-9]*/stat 2>/dev/null | sed -nE "s/^([0-9]+) \(.*\) [^ZX] [0-9]+ [0-9]+ $of .*/\1/p"
 		fi

@@ -10,7 +10,7 @@ export LC_ALL
 describe() {
 	IFS= read -r line 2>/dev/null <"/proc/$1/stat" || return 0
 	printf '%s\n' "$line"
-	{ tr '\000\n' '\n\001' <"/proc/$1/environ" | grep -E '^SPARKRUN_(RUN|SERVER|FROM)='; } 2>/dev/null
+	{ tr '\000\n' '\n\001' <"/proc/$1/environ" | grep -E '^SPARKRUN_NODE_(RUN|SERVER)='; } 2>/dev/null
 	echo
 }
 

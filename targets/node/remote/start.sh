@@ -29,13 +29,13 @@ lease() {
 		fi
 		trap '' TERM
 		echo "sparkrun: nobody has asked for this for $lease to $((2 * lease)) s: it is ended" >>log
-		kill -TERM $(marked "SPARKRUN_MARK=$mark") 2>/dev/null
+		kill -TERM $(marked "SPARKRUN_NODE_MARK=$mark") 2>/dev/null
 		waited=0
-		while [ -n "$(marked "SPARKRUN_MARK=$mark")" ] && [ "$waited" -lt 100 ]; do
+		while [ -n "$(marked "SPARKRUN_NODE_MARK=$mark")" ] && [ "$waited" -lt 100 ]; do
 			sleep 0.1
 			waited=$((waited + 1))
 		done
-		kill -KILL $(marked "SPARKRUN_MARK=$mark") 2>/dev/null
+		kill -KILL $(marked "SPARKRUN_NODE_MARK=$mark") 2>/dev/null
 		kill -KILL -- "-$group" 2>/dev/null
 		exit
 	done
