@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"sparkrun/scenario/plan"
 )
@@ -25,14 +26,19 @@ func (r *run) adopt(ctx context.Context, srv *server) (bool, error) {
 		if m.Dir == r.dir || m.Running || !m.Kept {
 			continue
 		}
+		var urls []string
 		for _, other := range m.Servers {
+			if other.Line.Digest == s.Digest && other.Line.URL != "" {
+				urls = append(urls, other.Line.URL)
+			}
 			if other.Line.Digest != s.Digest {
 				r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("%s of the run %s is running beside %s and takes its share of this machine: stop it with: sparkrun down %s", other.Line.Name, filepath.Base(m.Dir), s.Address, m.Dir)})
-				continue
 			}
+		}
+		if len(urls) == s.Count() {
 			srv.adopted = true
-			srv.endpoint.URL = other.Line.URL
-			r.emit(Event{Type: EventLog, Level: "info", Message: fmt.Sprintf("%s is running already (%s, run %s): it is used and left running", s.Address, other.Line.URL, filepath.Base(m.Dir))})
+			srv.attach(urls...)
+			r.emit(Event{Type: EventLog, Level: "info", Message: fmt.Sprintf("%s is running already (%s, run %s): it is used and left running", s.Address, strings.Join(urls, ", "), filepath.Base(m.Dir))})
 			return true, nil
 		}
 	}

@@ -29,7 +29,7 @@ func (r *run) cell(c *plan.Cell) error {
 
 	ctx, cancel := context.WithCancelCause(r.Control.hard)
 	defer cancel(nil)
-	if srv.proc != nil {
+	if srv.launched() {
 		watched := make(chan struct{})
 		defer func() { cancel(nil); <-watched }()
 		go func() {
@@ -40,13 +40,13 @@ func (r *run) cell(c *plan.Cell) error {
 		}()
 	}
 
-	doer, err := r.Tools.Doer(srv.endpoint, c, r.Clock)
+	doer, err := r.doer(srv, c)
 	if err != nil {
 		return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, err)}
 	}
 	defer doer.Close()
 	dataset := r.dataset(c.Dataset)
-	source, err := r.Tools.Source(ctx, dataset, c, srv.plan, srv.endpoint)
+	source, err := r.Tools.Source(ctx, dataset, c, srv.plan, srv.endpoints[0])
 	if err != nil {
 		return &Error{MeasureSource, fmt.Errorf("run %s: open %s: %w", c.Name, c.Dataset, err)}
 	}
@@ -75,7 +75,7 @@ func (r *run) cell(c *plan.Cell) error {
 	stopProgress()
 	settle(ctx, srv, keep.records)
 
-	cell := &result.Cell{Plan: c, Server: srv.plan, Model: srv.endpoint.Model, Records: keep.records, Outcome: out}
+	cell := &result.Cell{Plan: c, Server: srv.plan, Model: srv.endpoints[0].Model, Records: keep.records, Outcome: out}
 	cell.Entries = result.Summarise(c, srv.plan, keep.records, out)
 	for i := range cell.Entries {
 		cell.Entries[i].Model = cell.Model
@@ -94,7 +94,7 @@ func (r *run) cell(c *plan.Cell) error {
 	}
 	result.Conclude(cell.Entries, outcome, cause)
 	r.mu.Lock()
-	r.images[c.Canonical] = srv.image
+	r.images[c.Canonical] = srv.image()
 	r.mu.Unlock()
 	r.endCell(cell, outcome, cause)
 	return failure
@@ -107,14 +107,15 @@ const settleTime = 200 * time.Millisecond
 // settle waits, where the last request failed, for what may be known of the server's end:
 // it is the cause then, and the requests that failed are its consequence.
 func settle(ctx context.Context, srv *server, records []record.Record) {
-	if srv.proc == nil || len(records) == 0 || records[len(records)-1].Status == record.OK {
+	if !srv.launched() || len(records) == 0 || records[len(records)-1].Status == record.OK {
 		return
 	}
 	select {
 	case <-ctx.Done():
 		return
 	case <-time.After(settleTime):
-	case <-srv.proc.Done():
+	}
+	if !srv.running() {
 		<-ctx.Done() // the watcher says why
 	}
 }

@@ -17,18 +17,18 @@ const containerKind = "container"
 // pullEvery is how often the progress of a pull is told.
 const pullEvery = 2 * time.Second
 
-// image makes sure that the server's image is there: a step of its own, so that a slow
+// image makes sure that a rank's image is there: a step of its own, so that a slow
 // pull is not taken for a server that does not get ready.
-func (r *run) image(ctx context.Context, srv *server, ref string) error {
+func (r *run) image(ctx context.Context, k *rank, ref string) error {
 	var err error
-	if srv.containers, err = r.Tools.Containers(srv.plan.Nodes[0]); err != nil {
+	if k.containers, err = r.Tools.Containers(k.host); err != nil {
 		return &Error{HostDocker, err}
 	}
 	var told time.Time
-	srv.image, err = srv.containers.Image(ctx, ref, func(what string) {
+	k.image, err = k.containers.Image(ctx, ref, func(what string) {
 		if time.Since(told) > pullEvery {
 			told = time.Now()
-			r.emit(Event{Type: EventLog, Level: "info", Message: srv.plan.Address + ": " + what})
+			r.emit(Event{Type: EventLog, Level: "info", Message: k.String() + ": " + what})
 		}
 	})
 	if ctx.Err() != nil {
@@ -50,16 +50,15 @@ func containerError(err error, otherwise Reason) error {
 	return &Error{otherwise, err}
 }
 
-func (r *run) startContainer(ctx context.Context, srv *server, l targets.Launch, dir string) error {
-	file, err := os.OpenFile(srv.log.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+func (r *run) startContainer(ctx context.Context, k *rank, l targets.Launch) error {
+	file, err := os.OpenFile(k.log.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
-	srv.proc, err = srv.containers.Start(ctx, targets.ContainerCmd{
-		Launch: l, Mark: r.mark(srv.session), Dir: dir, Log: &redactedFile{Redact(file, r.Plan.Secrets), file},
+	k.proc, err = k.containers.Start(ctx, targets.ContainerCmd{
+		Launch: l, Mark: r.mark(k.name), Dir: r.folder(k), Log: &redactedFile{Redact(file, r.Plan.Secrets), file},
 	})
 	if err != nil {
-		srv.proc = nil // not a typed nil
 		return containerError(errors.Join(err, file.Close()), LaunchFailed)
 	}
 	return nil
@@ -73,20 +72,20 @@ type redactedFile struct {
 
 func (f *redactedFile) Close() error { return errors.Join(f.Flush(), f.file.Close()) }
 
-// kind is what the server is, for the journal.
-func (srv *server) kind() string {
-	if srv.containers != nil {
+// kind is what the rank is, for the journal.
+func (k *rank) kind() string {
+	if k.containers != nil {
 		return containerKind
 	}
 	return processKind
 }
 
-// howToRemove is what a user does about a server that does not end.
-func (srv *server) howToRemove() string {
-	if srv.containers != nil {
+// howToRemove is what a user does about a program that does not end.
+func (k *rank) howToRemove() string {
+	if k.containers != nil {
 		return "once the engine answers: sparkrun down"
 	}
-	return fmt.Sprintf("end it yourself: kill -9 -- -%d", srv.proc.Pid())
+	return fmt.Sprintf("end it yourself: kill -9 -- -%d", k.proc.Pid())
 }
 
 // containersOf are the engine's containers that carry a mark; none where there is no

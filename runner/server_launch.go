@@ -3,11 +3,14 @@ package runner
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"sparkrun/runner/journal"
 	"sparkrun/scenario/schema"
@@ -17,80 +20,214 @@ import (
 // processKind is the kind of a process's lines in the journal.
 const processKind = "process"
 
-// launch starts the server's program on its node.
+// failedStart gives an error of a start its reason and says which program on which node.
+func failedStart(what fmt.Stringer, err error) error {
+	said := fmt.Sprintf("start %s", what)
+	if known := (*Error)(nil); errors.As(err, &known) {
+		return &Error{known.Reason, fmt.Errorf("%s: %w", said, known.Err)}
+	}
+	return &Error{LaunchFailed, fmt.Errorf("%s: %w", said, err)}
+}
+
+// launch starts the server's programs on their nodes: all that can fail without touching
+// anything is done before the first of them starts.
 func (r *run) launch(ctx context.Context, srv *server) error {
 	s := srv.plan
-	failed := func(err error) error {
-		what := fmt.Sprintf("start %s on %s", s.Address, s.Nodes[0])
-		if known := (*Error)(nil); errors.As(err, &known) {
-			return &Error{known.Reason, fmt.Errorf("%s: %w", what, known.Err)}
-		}
-		return &Error{LaunchFailed, fmt.Errorf("%s: %w", what, err)}
-	}
-	var err error
-	if srv.node, err = r.Tools.Node(s.Nodes[0]); err != nil {
-		return failed(err)
-	}
-	srv.port = s.Port
-	if srv.port == 0 {
-		if srv.port, err = freePort(); err != nil {
-			return failed(err)
-		}
-	} else if err := r.portFree(ctx, srv.node, s); err != nil {
+	srv.ranks = r.ranksOf(s, srv.session)
+	srv.endpoints = make([]targets.Endpoint, s.Count())
+	if err := r.openNodes(ctx, srv); err != nil {
 		return err
 	}
-	if err := r.memoryFree(ctx, srv.node, s); err != nil {
-		return err
+	var launches [][]targets.Launch
+	for replica := range s.Count() {
+		all, err := r.plan(ctx, srv, replica)
+		if err != nil {
+			return err
+		}
+		launches = append(launches, all)
 	}
-	facts, err := srv.node.Facts(ctx)
-	if err != nil {
-		return failed(err)
-	}
-	in := targets.LaunchInput{Self: r.Tools.Self, Port: srv.port, Keep: r.KeepServers, GPUs: facts.GPUs, Dir: filepath.Join(r.dir, "servers", fileName(srv.session))}
-	launches, err := srv.framework.Launch(*s, in)
-	if err != nil {
-		return failed(err)
-	}
-	if len(launches) != 1 {
-		return failed(fmt.Errorf("it needs %d processes, this version starts one", len(launches)))
-	}
-	if image := launches[0].Image; image != "" {
-		if err := r.image(ctx, srv, image); err != nil {
-			return failed(err)
+	for replica, all := range launches {
+		if err := r.prepare(ctx, srv.group(replica), all); err != nil {
+			return err
 		}
 	}
-	if err := writeFiles(ctx, srv.node, in.Dir, launches[0].Files); err != nil {
-		return failed(err)
+	for _, k := range srv.ranks {
+		var err error
+		if k.before, err = k.node.Memory(ctx); err != nil {
+			return failedStart(k, err)
+		}
 	}
-	if srv.before, err = srv.node.Memory(ctx); err != nil {
-		return failed(err)
+	for replica, all := range launches {
+		if err := r.startGroup(ctx, srv.group(replica), all); err != nil {
+			return err
+		}
 	}
-	srv.log.begin()
-	r.log(journal.Line{Type: journal.Create, Kind: srv.kind(), Name: srv.session, Address: s.Address, Node: s.Nodes[0], Mark: r.dir, Port: srv.port})
-	if err := r.startProgram(ctx, srv, launches[0], in.Dir); err != nil {
-		r.log(journal.Line{Type: journal.Removed, Kind: srv.kind(), Name: srv.session})
-		return failed(err)
-	}
-	r.log(journal.Line{Type: journal.Created, Kind: srv.kind(), Name: srv.session, Image: srv.image, Pid: srv.proc.Pid(), Started: srv.proc.Started()})
-	srv.endpoint.URL = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(srv.port)) + "/v1"
 	return nil
 }
 
-func (r *run) startProgram(ctx context.Context, srv *server, l targets.Launch, dir string) error {
-	if l.Image != "" {
-		return r.startContainer(ctx, srv, l, dir)
+// openNodes gets the ranks their nodes and checks that each has memory.
+func (r *run) openNodes(ctx context.Context, srv *server) error {
+	for _, k := range srv.ranks {
+		var err error
+		if k.node, err = r.Tools.Node(k.host); err != nil {
+			return failedStart(k, err)
+		}
 	}
-	return r.startProcess(ctx, srv, l)
+	for _, k := range srv.nodes() {
+		if err := r.memoryFree(ctx, k.node, srv.plan, k.host); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func (r *run) startProcess(ctx context.Context, srv *server, l targets.Launch) (err error) {
-	env := map[string]schema.Text{}
-	for k, v := range l.Env {
-		env[k] = v
+// plan chooses the ports of a replica and asks its framework for the launches.
+func (r *run) plan(ctx context.Context, srv *server, replica int) ([]targets.Launch, error) {
+	s, ranks := srv.plan, srv.group(replica)
+	head := ranks[0]
+	head.port = s.Port
+	var err error
+	if head.port != 0 {
+		err = r.portFree(ctx, head.node, s)
+	} else if head.port, err = freePort(ctx, head.node); err != nil {
+		err = failedStart(head, err)
 	}
-	srv.proc, err = srv.node.Start(ctx, targets.Cmd{
-		Argv: l.Argv, Name: l.Name, Env: env, Lifeline: l.Lifeline, Mark: r.mark(srv.session),
-		Log: srv.log.path, Secrets: r.Plan.Secrets,
+	if err != nil {
+		return nil, err
+	}
+	in := targets.LaunchInput{
+		Self: r.Tools.Self, Port: head.port, Keep: r.KeepServers, Nodes: targets.NodesOf(r.Plan.Nodes, s.Group(replica)),
+		Token: schema.Secret(rand.Text()),
+	}
+	for i, k := range ranks {
+		facts, err := k.node.Facts(ctx)
+		if err != nil {
+			return nil, failedStart(k, err)
+		}
+		n := &in.Nodes[i]
+		n.GPUs, n.RDMA, n.Dir = facts.GPUs, facts.RDMA, r.folder(k)
+	}
+	if len(ranks) > 1 {
+		if in.FabricPort, err = freePorts(ctx, ranks); err != nil {
+			return nil, failedStart(head, err)
+		}
+	}
+	launches, err := srv.framework.Launch(*s, in)
+	if err != nil {
+		return nil, failedStart(head, err)
+	}
+	if len(launches) != len(ranks) {
+		return nil, failedStart(head, fmt.Errorf("it comes to %d programs on %d nodes", len(launches), len(ranks)))
+	}
+	srv.endpoints[replica] = targets.Endpoint{
+		URL:   "http://" + net.JoinHostPort(reachedAt(in.Nodes[0]), strconv.Itoa(head.port)) + "/v1",
+		Model: s.ServedName(), Key: s.APIKey, Headers: s.Headers,
+	}
+	return launches, nil
+}
+
+// folder is where a rank's files are on its node.
+func (r *run) folder(k *rank) string { return filepath.Join(r.dir, "servers", fileName(k.name)) }
+
+// reachedAt is the address at which we reach what listens on a node.
+func reachedAt(n targets.RankNode) string {
+	if n.Local() {
+		return n.Listen()
+	}
+	return n.Host
+}
+
+// prepare brings the images and files of a replica's ranks to their nodes.
+func (r *run) prepare(ctx context.Context, ranks []*rank, launches []targets.Launch) error {
+	for i, k := range ranks {
+		l := launches[i]
+		if l.Image != "" {
+			if err := r.image(ctx, k, l.Image); err != nil {
+				return failedStart(k, err)
+			}
+			if head := ranks[0]; k.image != head.image {
+				return failedStart(k, fail(LaunchImage, "image %s is %s there, and %s on %s: pull it on both", l.Image, k.image, head.image, head.host))
+			}
+		}
+		if err := writeFiles(ctx, k.node, r.folder(k), l.Files); err != nil {
+			return failedStart(k, err)
+		}
+	}
+	return nil
+}
+
+// listenWait is how long a worker may take to listen on the port that the head needs.
+const listenWait = 5 * time.Minute
+
+// startGroup starts the ranks of a replica: the workers, which wait for the head or listen
+// for it, then the head, which does not wait for them.
+func (r *run) startGroup(ctx context.Context, ranks []*rank, launches []targets.Launch) error {
+	for i := 1; i < len(ranks); i++ {
+		if err := r.startRank(ctx, ranks[i], launches[i]); err != nil {
+			return err
+		}
+	}
+	for i := 1; i < len(ranks); i++ {
+		if port := launches[i].Listens; port != 0 {
+			if err := listens(ctx, ranks[i], port); err != nil {
+				return err
+			}
+		}
+	}
+	return r.startRank(ctx, ranks[0], launches[0])
+}
+
+// listens waits until a worker listens on a port.
+func listens(ctx context.Context, k *rank, port int) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, listenWait, fmt.Errorf("it does not listen on port %d after %s, which the head needs", port, listenWait))
+	defer cancel()
+	for {
+		l, err := k.node.Listener(ctx, port)
+		if err != nil {
+			return failedStart(k, err)
+		}
+		if l != nil {
+			return nil
+		}
+		select {
+		case <-k.proc.Done():
+			<-k.proc.Logged()
+			return fail(LaunchExited, "start %s: its program ended (%v) before it listened on port %d: %s", k, k.proc.Err(), port, k.log.died())
+		case <-ctx.Done():
+			return failedStart(k, fmt.Errorf("%w: %s", context.Cause(ctx), k.log.died()))
+		case <-time.After(readyPoll):
+		}
+	}
+}
+
+// startRank starts one program, written down before and after.
+func (r *run) startRank(ctx context.Context, k *rank, l targets.Launch) error {
+	k.log.begin()
+	r.log(journal.Line{Type: journal.Create, Kind: k.kind(), Name: k.name, Address: k.of, Node: k.host, Mark: r.dir, Port: k.port})
+	if err := r.startProgram(ctx, k, l); err != nil {
+		k.proc = nil // not a typed nil
+		r.log(journal.Line{Type: journal.Removed, Kind: k.kind(), Name: k.name})
+		return failedStart(k, err)
+	}
+	r.log(journal.Line{Type: journal.Created, Kind: k.kind(), Name: k.name, Image: k.image, Pid: k.proc.Pid(), Started: k.proc.Started()})
+	return nil
+}
+
+func (r *run) startProgram(ctx context.Context, k *rank, l targets.Launch) error {
+	if l.Image != "" {
+		return r.startContainer(ctx, k, l)
+	}
+	return r.startProcess(ctx, k, l)
+}
+
+func (r *run) startProcess(ctx context.Context, k *rank, l targets.Launch) (err error) {
+	env := map[string]schema.Text{}
+	for name, v := range l.Env {
+		env[name] = v
+	}
+	k.proc, err = k.node.Start(ctx, targets.Cmd{
+		Argv: l.Argv, Name: l.Name, Env: env, Lifeline: l.Lifeline, Mark: r.mark(k.name),
+		Log: k.log.path, Secrets: r.Plan.Secrets,
 	})
 	return err
 }
@@ -105,12 +242,53 @@ func writeFiles(ctx context.Context, node targets.Node, dir string, files []targ
 	return nil
 }
 
-// freePort asks the system for a port that nobody has now.
-func freePort() (int, error) {
+// The ports that ranks use among themselves: below those that systems give out by
+// themselves, and not the usual ones of engines.
+const (
+	firstFabricPort = 25000
+	lastFabricPort  = 29999
+	portTries       = 50
+)
+
+// freePort is a port of a node that nobody listens on now.
+func freePort(ctx context.Context, node targets.Node) (int, error) {
+	// The system does not give out again for a while what it has just given out.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	for range portTries {
+		who, err := node.Listener(ctx, port)
+		if err != nil {
+			return 0, fmt.Errorf("find a free port: %w", err)
+		}
+		if who == nil {
+			return port, nil
+		}
+		port = 20000 + mathrand.IntN(5000)
+	}
+	return 0, fmt.Errorf("find a free port: %d tries have found none", portTries)
+}
+
+// freePorts is the first of as many ports as there are ranks that are free on all nodes.
+func freePorts(ctx context.Context, ranks []*rank) (int, error) {
+	for range portTries {
+		first := firstFabricPort + mathrand.IntN(lastFabricPort-firstFabricPort-len(ranks))
+		free := true
+		for _, k := range ranks {
+			for port := first; port < first+len(ranks) && free; port++ {
+				who, err := k.node.Listener(ctx, port)
+				if err != nil {
+					return 0, fmt.Errorf("find a port for the ranks: %w", err)
+				}
+				free = who == nil
+			}
+		}
+		if free {
+			return first, nil
+		}
+	}
+	return 0, fmt.Errorf("find %d ports for the ranks: %d tries have found none that are free on all nodes", len(ranks), portTries)
 }

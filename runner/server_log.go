@@ -98,3 +98,9 @@ func (l *logFile) died() string {
 	}
 	return "its last output:\n" + l.tail()
 }
+
+// last is the last line of the output, "" for none.
+func (l *logFile) last() string {
+	lines := strings.Split(l.tail(), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
+}

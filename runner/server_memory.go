@@ -28,13 +28,13 @@ const (
 func MemoryFloor(m targets.Memory) uint64 { return min(3*gib, m.Total/32) }
 
 // memoryFree is the check before a launch.
-func (r *run) memoryFree(ctx context.Context, node targets.Node, s *plan.Server) error {
+func (r *run) memoryFree(ctx context.Context, node targets.Node, s *plan.Server, host string) error {
 	m, err := node.Memory(ctx)
 	if err != nil {
 		return &Error{LaunchFailed, fmt.Errorf("check %s: %w", s.Address, err)}
 	}
 	if m.Total != 0 && m.Available < MemoryFloor(m) {
-		return fail(PreflightMemory, "check %s: %s has %s of %s available, and %s must be left: end what holds it", s.Address, s.Nodes[0], size(m.Available), size(m.Total), size(MemoryFloor(m)))
+		return fail(PreflightMemory, "check %s: %s has %s of %s available, and %s must be left: end what holds it", s.Address, host, size(m.Available), size(m.Total), size(MemoryFloor(m)))
 	}
 	return nil
 }
@@ -47,29 +47,29 @@ func missing(before, now targets.Memory) uint64 {
 	return uint64(max(0, lost-max(0, others)))
 }
 
-// memoryBack waits until a stopped server's memory is available again.
-func (r *run) memoryBack(ctx context.Context, srv *server) error {
+// memoryBack waits until the memory of a stopped server's node is available again.
+func (r *run) memoryBack(ctx context.Context, k *rank) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, memoryWait, errors.New("memory wait"))
 	defer cancel()
 	for {
-		now, err := srv.node.Memory(ctx)
+		now, err := k.node.Memory(ctx)
 		if err != nil {
-			return &Error{TeardownMemory, fmt.Errorf("stop %s: %w", srv.plan.Address, err)}
+			return &Error{TeardownMemory, fmt.Errorf("stop %s: %w", k, err)}
 		}
-		lost := missing(srv.before, now)
+		lost := missing(k.before, now)
 		if lost <= memorySlack {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fail(TeardownMemory, "stop %s: it is gone, and %s of the memory of %s have not come back in %s (%s available, %s before the start): the next start may fail; a reboot gives it back", srv.plan.Address, size(lost), srv.plan.Nodes[0], memoryWait, size(now.Available), size(srv.before.Available))
+			return fail(TeardownMemory, "stop %s: it is gone, and %s of the memory of %s have not come back in %s (%s available, %s before the start): the next start may fail; a reboot gives it back", k.of, size(lost), k.host, memoryWait, size(now.Available), size(k.before.Available))
 		case <-time.After(memoryPoll):
 		}
 	}
 }
 
 // watchMemory ends with an error once the node has less memory than it must.
-func (r *run) watchMemory(ctx context.Context, srv *server) error {
+func (r *run) watchMemory(ctx context.Context, k *rank) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
@@ -78,9 +78,9 @@ func (r *run) watchMemory(ctx context.Context, srv *server) error {
 			return nil
 		case <-tick.C:
 		}
-		m, err := srv.node.Memory(ctx)
+		m, err := k.node.Memory(ctx)
 		if err == nil && m.Total != 0 && m.Available < MemoryFloor(m) {
-			return fail(HostMemoryLow, "%s: %s has %s of %s available: the server is stopped before the machine stops answering; give it less memory", srv.plan.Address, srv.plan.Nodes[0], size(m.Available), size(m.Total))
+			return fail(HostMemoryLow, "%s: %s has %s of %s available: the server is stopped before the machine stops answering; give it less memory", k.of, k.host, size(m.Available), size(m.Total))
 		}
 	}
 }

@@ -26,16 +26,16 @@ var (
 	errStalled  = errors.New("no progress")
 )
 
-// ready asks until the server has generated a token, its program ends, it makes no
-// progress, or time is up.
+// ready asks until every replica of the server has generated a token, a program of it
+// ends, it makes no progress, or time is up.
 func (r *run) ready(ctx context.Context, srv *server) (model string, err error) {
-	deadline, stall := srv.readyTimes()
+	deadline, _ := srv.readyTimes()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(deadline, func() { cancel(errNotReady) })
 	defer timer.Stop()
 	watched := make(chan error, 1)
-	if srv.proc != nil {
+	if srv.launched() {
 		go func() {
 			err := r.watch(ctx, srv, exited)
 			if err != nil {
@@ -45,11 +45,23 @@ func (r *run) ready(ctx context.Context, srv *server) (model string, err error) 
 		}()
 		defer func() { cancel(nil); <-watched }()
 	}
+	progress := progressOf(srv)
+	for replica := range srv.endpoints {
+		if model, err = r.generates(ctx, cancel, srv, replica, progress); err != nil {
+			return "", err
+		}
+	}
+	return model, nil
+}
+
+// generates asks a replica until it has generated a token.
+func (r *run) generates(ctx context.Context, cancel context.CancelCauseFunc, srv *server, replica int, progress *progress) (string, error) {
+	deadline, stall := srv.readyTimes()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	begun, progress := time.Now(), progressOf(srv)
+	begun := time.Now()
 	var last error // that a question ended with, other than by our own doing
 	for {
-		model, err = srv.framework.Ready(ctx, client, srv.endpoint)
+		model, err := srv.framework.Ready(ctx, client, srv.endpoints[replica])
 		if err == nil {
 			return model, nil
 		}
@@ -61,7 +73,7 @@ func (r *run) ready(ctx context.Context, srv *server) (model string, err error) 
 			if refused.WrongModel {
 				code = ReadyWrongModel
 			}
-			return "", &Error{code, fmt.Errorf("%s: %w", waiting(srv), err)}
+			return "", &Error{code, fmt.Errorf("%s: %w", waiting(srv, replica), err)}
 		}
 		poll := readyPoll
 		if time.Since(begun) > slowPollFrom {
@@ -69,107 +81,145 @@ func (r *run) ready(ctx context.Context, srv *server) (model string, err error) 
 		}
 		select {
 		case <-ctx.Done():
-			return "", notReady(ctx, srv, last, deadline, stall)
+			return "", notReady(ctx, srv, replica, last, deadline, stall)
 		case <-time.After(poll):
 		}
-		if srv.proc != nil && progress.since(ctx, srv, err) > stall {
+		if srv.launched() && progress.since(ctx, srv, err) > stall {
 			cancel(errStalled)
 		}
 	}
 }
 
-func waiting(srv *server) string {
-	return fmt.Sprintf("wait for %s at %s", srv.plan.Address, srv.endpoint.URL)
+func waiting(srv *server, replica int) string {
+	return fmt.Sprintf("wait for %s at %s", srv.plan.Address, srv.endpoints[replica].URL)
 }
 
 // notReady is why the wait for a server ended, with what to do.
-func notReady(ctx context.Context, srv *server, last error, deadline, stall time.Duration) error {
-	cause, what := context.Cause(ctx), waiting(srv)
+func notReady(ctx context.Context, srv *server, replica int, last error, deadline, stall time.Duration) error {
+	cause, what := context.Cause(ctx), waiting(srv, replica)
 	var known *Error
 	switch {
 	case errors.As(cause, &known):
 		return known
 	case errors.Is(cause, errInterrupted):
 		return errInterrupted
-	case srv.proc == nil:
+	case !srv.launched():
 		return &Error{ReadyUnreachable, fmt.Errorf("%s: %w: is it running, and is the url right?", what, last)}
 	case errors.Is(cause, errStalled):
-		return fail(ReadyStalled, "%s: no progress for %s (ready { stall }): no new output, and the memory did not move: %v; %s", what, stall, last, srv.log.died())
+		return fail(ReadyStalled, "%s: no progress for %s (ready { stall }): no new output, and the memory did not move: %v; %s", what, stall, last, srv.said(replica))
 	}
-	return fail(ReadyTimeout, "%s: not ready after %s (ready { deadline }): %v; %s", what, deadline, last, srv.log.died())
+	return fail(ReadyTimeout, "%s: not ready after %s (ready { deadline }): %v; %s", what, deadline, last, srv.said(replica))
 }
 
-// watch ends with an error when the server's program ends, or its node runs out of memory
-// and the server had to be stopped.
-func (r *run) watch(ctx context.Context, srv *server, ended func(*server) error) error {
+// watch ends with an error when a program of the server ends, or a node of it runs out of
+// memory and the server had to be stopped.
+func (r *run) watch(ctx context.Context, srv *server, ended func(*server, *rank) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	low := make(chan error, 1)
-	go func() { low <- r.watchMemory(ctx, srv) }()
-	select {
-	case err := <-low:
-		if err != nil {
-			_, stopErr := srv.proc.Stop(r.Control.cleanup, 0)
-			err = errors.Join(err, stopErr)
-		}
-		return err
-	case <-srv.proc.Done():
-		cancel()
-		<-low
-		return ended(srv)
-	case <-ctx.Done():
-		<-low
-		return nil
+	started, nodes := srv.started(), srv.nodes()
+	low := make(chan error, len(nodes))
+	for _, k := range nodes {
+		go func() { low <- r.watchMemory(ctx, k) }()
 	}
+	gone := make(chan *rank, len(started))
+	for _, k := range started {
+		go func() {
+			select {
+			case <-k.proc.Done():
+				gone <- k
+			case <-ctx.Done():
+				gone <- nil
+			}
+		}()
+	}
+	var err error
+	for range len(nodes) + len(started) {
+		select {
+		case e := <-low:
+			if e != nil && err == nil {
+				err = errors.Join(e, r.stopNow(started))
+			}
+		case k := <-gone:
+			if k != nil && err == nil {
+				err = ended(srv, k)
+			}
+		}
+		if err != nil {
+			cancel() // the first of them is the reason; the others end with it
+		}
+	}
+	return err
 }
 
-// exited is the error of a server whose program has ended before it was ready.
-func exited(srv *server) error {
-	<-srv.proc.Logged()
+// stopNow ends programs without grace.
+func (r *run) stopNow(all []*rank) error {
+	var errs []error
+	for _, k := range all {
+		_, err := k.proc.Stop(r.Control.cleanup, 0)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// exited is the error of a server a program of which has ended before it was ready.
+func exited(srv *server, k *rank) error {
+	<-k.proc.Logged()
 	code := LaunchExited
 	switch {
-	case errors.Is(srv.proc.Err(), targets.ErrNoEngine):
+	case errors.Is(k.proc.Err(), targets.ErrNoEngine):
 		code = HostDocker
-	case errors.Is(srv.proc.Err(), targets.ErrOutOfMemory), srv.log.diagnose().memory:
+	case errors.Is(k.proc.Err(), targets.ErrOutOfMemory), k.log.diagnose().memory:
 		code = LaunchOutOfMemory
 	}
-	return fail(code, "%s: its program ended (%v) before it was ready: %s", waiting(srv), srv.proc.Err(), srv.log.died())
+	if len(srv.ranks) == 1 {
+		return fail(code, "%s: its program ended (%v) before it was ready: %s", waiting(srv, k.replica), k.proc.Err(), k.log.died())
+	}
+	return fail(code, "%s: %s ended (%v) before it was ready: %s%s", waiting(srv, k.replica), k, k.proc.Err(), k.log.died(), srv.others(k))
 }
 
-// died is the error of a server whose program has ended while it was measured.
-func died(srv *server) error {
-	<-srv.proc.Logged()
+// died is the error of a server a program of which has ended while it was measured.
+func died(srv *server, k *rank) error {
+	<-k.proc.Logged()
 	code := MeasureServerDied
-	if errors.Is(srv.proc.Err(), targets.ErrNoEngine) {
+	if errors.Is(k.proc.Err(), targets.ErrNoEngine) {
 		code = HostDocker
 	}
-	return fail(code, "%s ended (%v) while it was measured: %s", srv.plan.Address, srv.proc.Err(), srv.log.died())
+	return fail(code, "%s ended (%v) while it was measured: %s%s", k, k.proc.Err(), k.log.died(), srv.others(k))
 }
 
 // progress is what a server that is not ready yet had come to, and when.
 type progress struct {
 	at     time.Time
-	answer string // what Ready said
-	memory uint64 // available on the node
+	answer string   // what Ready said
+	memory []uint64 // available on the nodes
 }
 
 func progressOf(srv *server) *progress {
-	return &progress{at: time.Now(), memory: srv.before.Available}
+	p := &progress{at: time.Now()}
+	for _, k := range srv.nodes() {
+		p.memory = append(p.memory, k.before.Available)
+	}
+	return p
 }
 
 // digits change from answer to answer without meaning: the ports of our connections.
 var digits = regexp.MustCompile(`\d+`)
 
-// since is how long nothing has changed.
+// since is how long nothing has changed on any node.
 func (p *progress) since(ctx context.Context, srv *server, answer error) time.Duration {
-	m, err := srv.node.Memory(ctx)
-	moved := err == nil && max(m.Available, p.memory)-min(m.Available, p.memory) > memoryMoved
-	said := digits.ReplaceAllString(answer.Error(), "")
-	if grown := srv.log.grown(); grown || moved || said != p.answer {
-		p.at, p.answer = time.Now(), said
-		if moved {
-			p.memory = m.Available
+	changed := false
+	for i, k := range srv.nodes() {
+		m, err := k.node.Memory(ctx)
+		if err == nil && max(m.Available, p.memory[i])-min(m.Available, p.memory[i]) > memoryMoved {
+			p.memory[i], changed = m.Available, true
 		}
+	}
+	for _, k := range srv.started() {
+		changed = k.log.grown() || changed
+	}
+	said := digits.ReplaceAllString(answer.Error(), "")
+	if changed || said != p.answer {
+		p.at, p.answer = time.Now(), said
 	}
 	return time.Since(p.at)
 }

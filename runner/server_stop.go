@@ -5,49 +5,68 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"sparkrun/runner/journal"
+	"sparkrun/scenario/plan"
 	"sparkrun/targets"
 )
 
 // portWait is how long a port may still be listened on after its server is gone.
 const portWait = 5 * time.Second
 
-// down stops a server that we started and proves that nothing of it is left. A server
-// that does not run is none to stop.
+// down stops a server that we started and proves that nothing of it is left on any node.
+// A server that does not run is none to stop.
 func (r *run) down(ctx context.Context, srv *server) error {
-	if srv.proc == nil {
-		return nil
+	all := srv.started()
+	errs := make([]error, len(all))
+	each := func(what func(int, *rank)) {
+		var wait sync.WaitGroup
+		for i, k := range all {
+			wait.Go(func() { what(i, k) })
+		}
+		wait.Wait()
 	}
-	err := r.endServer(ctx, srv)
-	if err != nil {
-		r.mu.Lock()
-		r.problems.cleanup = append(r.problems.cleanup, err.Error())
-		r.mu.Unlock()
-		return err
+	each(func(i int, k *rank) { errs[i] = r.endRank(ctx, srv.plan, k) })
+	// Only once all are gone: two may have shared a node.
+	each(func(i int, k *rank) {
+		if errs[i] == nil {
+			errs[i] = r.memoryBack(ctx, k)
+		}
+	})
+	for i, k := range all {
+		if errs[i] != nil {
+			r.mu.Lock()
+			r.problems.cleanup = append(r.problems.cleanup, errs[i].Error())
+			r.mu.Unlock()
+			continue
+		}
+		k.proc = nil
+		r.log(journal.Line{Type: journal.Removed, Kind: k.kind(), Name: k.name})
 	}
-	srv.proc = nil
-	r.log(journal.Line{Type: journal.Removed, Kind: srv.kind(), Name: srv.session})
-	return nil
+	return errors.Join(errs...)
 }
 
-func (r *run) endServer(ctx context.Context, srv *server) error {
-	s := srv.plan
-	survivors, err := srv.proc.Stop(ctx, s.Stop.Grace)
+// endRank stops one program of a server.
+func (r *run) endRank(ctx context.Context, s *plan.Server, k *rank) error {
+	survivors, err := k.proc.Stop(ctx, s.Stop.Grace)
 	if errors.Is(err, targets.ErrNoEngine) {
-		return &Error{HostDocker, fmt.Errorf("stop %s: %w: %s", s.Address, err, srv.howToRemove())}
+		return &Error{HostDocker, fmt.Errorf("stop %s: %w: %s", k, err, k.howToRemove())}
 	}
 	if err != nil {
-		return &Error{TeardownStillThere, fmt.Errorf("stop %s: %w: %s", s.Address, err, srv.howToRemove())}
+		return &Error{TeardownStillThere, fmt.Errorf("stop %s: %w: %s", k, err, k.howToRemove())}
 	}
 	if len(survivors) > 0 {
-		r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("%s: killed what outlived its program: %s", s.Address, names(survivors))})
+		r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("%s: killed what outlived its program: %s", k, names(survivors))})
 	}
-	if err := portClosed(ctx, srv.node, srv.port); err != nil {
-		return &Error{TeardownPortAnswers, fmt.Errorf("stop %s: %w", s.Address, err)}
+	if k.port == 0 {
+		return nil
 	}
-	return r.memoryBack(ctx, srv)
+	if err := portClosed(ctx, k.node, k.port); err != nil {
+		return &Error{TeardownPortAnswers, fmt.Errorf("stop %s: %w", k, err)}
+	}
+	return nil
 }
 
 // portClosed waits until nobody listens on a port.

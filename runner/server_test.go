@@ -44,7 +44,7 @@ func TestMemoryBeforeLaunch(t *testing.T) {
 		total, available float64 // GiB
 		ok               bool
 	}{{128, 3.1, true}, {128, 2.9, false}, {16, 0.6, true}, {16, 0.4, false}, {0, 0, true}} {
-		err := (&run{}).memoryFree(t.Context(), fixed(targets.Memory{Total: uint64(c.total * gib), Available: uint64(c.available * gib)}), s)
+		err := (&run{}).memoryFree(t.Context(), fixed(targets.Memory{Total: uint64(c.total * gib), Available: uint64(c.available * gib)}), s, "local")
 		if (err == nil) != c.ok {
 			t.Errorf("%v of %v GiB: %v", c.available, c.total, err)
 		}
@@ -57,8 +57,8 @@ func TestMemoryBeforeLaunch(t *testing.T) {
 // TestMemoryBack provokes TEARDOWN_MEMORY: what has not come back, less what others took.
 func TestMemoryBack(t *testing.T) {
 	before := targets.Memory{Total: 128 * gib, Available: 100 * gib, Resident: 10 * gib}
-	srv := func(node targets.Node) *server {
-		return &server{plan: &plan.Server{Address: "server.a", Nodes: []string{"spark1"}}, node: node, before: before}
+	srv := func(node targets.Node) *rank {
+		return &rank{of: "server.a", host: "spark1", node: node, before: before}
 	}
 	for name, c := range map[string]struct {
 		after targets.Memory
@@ -101,7 +101,7 @@ func TestMemoryWatch(t *testing.T) {
 			left--
 			return targets.Memory{Total: 128 * gib, Available: left * gib}
 		}}
-		err := (&run{}).watchMemory(t.Context(), &server{plan: &plan.Server{Address: "server.a", Nodes: []string{"spark1"}}, node: node})
+		err := (&run{}).watchMemory(t.Context(), &rank{of: "server.a", host: "spark1", node: node})
 		if reasonOf(t, err) != HostMemoryLow || !strings.Contains(err.Error(), "2.0 GiB of 128.0 GiB available") {
 			t.Errorf("%v", err)
 		}
@@ -173,8 +173,8 @@ func TestStopIsVerified(t *testing.T) {
 		"its port":        {listener: &targets.Listener{Pid: 12, Name: "VLLM::EngineCor"}, want: TeardownPortAnswers, message: "listened on by VLLM::EngineCor (pid 12)"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			srv := &server{plan: &plan.Server{Address: "server.a", Nodes: []string{"local"}}, proc: c.proc, node: portNode{fixed(targets.Memory{}), c.listener}}
-			err := (&run{}).endServer(t.Context(), srv)
+			k := &rank{of: "server.a", host: "local", port: 8000, proc: c.proc, node: portNode{fixed(targets.Memory{}), c.listener}}
+			err := (&run{}).endRank(t.Context(), &plan.Server{Address: "server.a"}, k)
 			if err == nil || reasonOf(t, err) != c.want || !strings.Contains(err.Error(), c.message) {
 				t.Errorf("%s: %v", name, err)
 			}

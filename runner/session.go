@@ -21,17 +21,10 @@ type server struct {
 	framework targets.Framework
 
 	// cells hold it shared while they measure; a start in their midst takes it alone.
-	use      sync.RWMutex
-	endpoint targets.Endpoint
-	proc     targets.Proc // nil: attached, or not running
-	node     targets.Node
-	// containers is the node's engine where the server is a container, image its digest.
-	containers targets.Containers
-	image      string
-	port       int
-	log        logFile
-	before     targets.Memory // of the node, before the launch
-	adopted    bool           // it was running already, left by an earlier run
+	use       sync.RWMutex
+	endpoints []targets.Endpoint // one a replica
+	ranks     []*rank            // its programs; none where it is not ours to start
+	adopted   bool               // it was running already, left by an earlier run
 
 	mu     sync.Mutex // of what follows
 	deaths int        // cells in a row in which it died
@@ -49,16 +42,26 @@ func (r *run) checkServer(ctx context.Context, t *plan.Task) error {
 	if s.URL != "" || r.adoptable(ctx, s) {
 		return nil
 	}
-	node, err := r.Tools.Node(s.Nodes[0])
-	if err != nil {
-		return &Error{LaunchFailed, fmt.Errorf("start %s: %w", s.Address, err)}
-	}
-	if s.Port != 0 {
-		if err := r.portFree(ctx, node, s); err != nil {
+	checked := map[string]bool{}
+	for i, name := range s.Nodes {
+		if checked[name] {
+			continue
+		}
+		checked[name] = true
+		node, err := r.Tools.Node(name)
+		if err != nil {
+			return &Error{LaunchFailed, fmt.Errorf("start %s on %s: %w", s.Address, name, err)}
+		}
+		if s.Port != 0 && i == 0 {
+			if err := r.portFree(ctx, node, s); err != nil {
+				return err
+			}
+		}
+		if err := r.memoryFree(ctx, node, s, name); err != nil {
 			return err
 		}
 	}
-	return r.memoryFree(ctx, node, s)
+	return nil
 }
 
 // portFree waits for nobody: a port that is taken now would be measured instead.
@@ -98,7 +101,7 @@ func (r *run) start(ctx context.Context, t *plan.Task) error {
 	if !ok {
 		return fail(LaunchFailed, "start %s: framework %q is unknown", s.Address, s.Framework)
 	}
-	srv := &server{plan: s, session: t.Session, framework: fw, log: logFile{path: r.logPath(t.Session)}}
+	srv := &server{plan: s, session: t.Session, framework: fw}
 	// Known from here on, so that stop finds it whatever comes.
 	r.mu.Lock()
 	r.servers[t.Session] = srv
@@ -109,7 +112,8 @@ func (r *run) start(ctx context.Context, t *plan.Task) error {
 // up brings a server to where it generates.
 func (r *run) up(ctx context.Context, srv *server) error {
 	s := srv.plan
-	srv.endpoint = targets.Endpoint{URL: s.URL, Model: s.ServedName(), Key: s.APIKey, Headers: s.Headers}
+	srv.ranks = nil
+	srv.attach(s.URL)
 	if s.URL == "" {
 		found, err := r.adopt(ctx, srv)
 		if err == nil && !found {
@@ -123,8 +127,19 @@ func (r *run) up(ctx context.Context, srv *server) error {
 	if err != nil {
 		return err
 	}
-	srv.endpoint.Model = model
+	for i := range srv.endpoints {
+		srv.endpoints[i].Model = model
+	}
 	return nil
+}
+
+// attach makes the endpoints of a server that is running at urls.
+func (srv *server) attach(urls ...string) {
+	s := srv.plan
+	srv.endpoints = nil
+	for _, url := range urls {
+		srv.endpoints = append(srv.endpoints, targets.Endpoint{URL: url, Model: s.ServedName(), Key: s.APIKey, Headers: s.Headers})
+	}
 }
 
 // acquire gives a cell its server, shared with the cells that load at the same time. One
@@ -155,7 +170,7 @@ func (r *run) acquire(ctx context.Context, c *plan.Cell) (*server, error) {
 
 // fit reports whether the cell can be measured on the server as it is.
 func (srv *server) fit(c *plan.Cell) bool {
-	return srv.theirs() || (srv.proc != nil && running(srv.proc) && !srv.renews(c))
+	return srv.theirs() || (srv.running() && !srv.renews(c))
 }
 
 // theirs reports whether the server is not ours to start and stop.
@@ -176,7 +191,7 @@ func (srv *server) takenBy(c *plan.Cell) {
 
 // renew stops a server that is to be started anew before the cell.
 func (r *run) renew(ctx context.Context, srv *server, c *plan.Cell) error {
-	if srv.theirs() || srv.proc == nil || !srv.renews(c) {
+	if srv.theirs() || !srv.launched() || !srv.renews(c) {
 		return nil
 	}
 	r.emit(Event{Type: EventLog, Level: "info", Message: fmt.Sprintf("%s is started anew (restart = %q)", srv.plan.Address, c.Restart)})
@@ -185,13 +200,13 @@ func (r *run) renew(ctx context.Context, srv *server, c *plan.Cell) error {
 
 // revive starts a dead server again.
 func (r *run) revive(ctx context.Context, srv *server) error {
-	if srv.theirs() || (srv.proc != nil && running(srv.proc)) {
+	if srv.theirs() || srv.running() {
 		return nil
 	}
 	if n := srv.died(0); n >= maxDeaths {
 		return fail(MeasureServerDied, "%s died in %d cells in a row: it is not started again", srv.plan.Address, n)
 	}
-	if srv.proc != nil {
+	if srv.launched() {
 		r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("%s has died: it is started again for the next cell", srv.plan.Address)})
 	}
 	if err := r.down(r.Control.cleanup, srv); err != nil {
@@ -214,7 +229,7 @@ func (srv *server) died(more int) int {
 
 // release gives a cell's server back and counts whether it has died meanwhile.
 func (srv *server) release() {
-	dead := srv.proc != nil && !running(srv.proc)
+	dead := srv.launched() && !srv.running()
 	srv.use.RUnlock()
 	if dead {
 		srv.died(1)
@@ -245,7 +260,7 @@ func (r *run) stop(ctx context.Context, t *plan.Task) error {
 	}
 	srv.use.Lock()
 	defer srv.use.Unlock()
-	if srv.proc != nil && running(srv.proc) && r.keeps(t.Session) {
+	if srv.running() && r.keeps(t.Session) {
 		return r.keep(srv)
 	}
 	return r.down(ctx, srv)
@@ -268,11 +283,16 @@ func (r *run) keeps(session string) bool {
 }
 
 func (r *run) keep(srv *server) error {
-	r.log(journal.Line{
-		Type: journal.Keep, Kind: srv.kind(), Name: srv.session,
-		URL: srv.endpoint.URL, Model: srv.endpoint.Model, Digest: srv.plan.Digest,
-	})
-	r.emit(Event{Type: EventServerKept, Address: srv.plan.Address, Message: fmt.Sprintf("%s (%s) is left running at %s; stop it with: sparkrun down %s", srv.plan.Address, srv.endpoint.Model, srv.endpoint.URL, r.Store.Dir)})
+	var urls []string
+	for _, k := range srv.ranks {
+		line := journal.Line{Type: journal.Keep, Kind: k.kind(), Name: k.name, Digest: srv.plan.Digest}
+		if k.head {
+			line.URL, line.Model = srv.endpoints[k.replica].URL, srv.endpoints[k.replica].Model
+			urls = append(urls, line.URL)
+		}
+		r.log(line)
+	}
+	r.emit(Event{Type: EventServerKept, Address: srv.plan.Address, Message: fmt.Sprintf("%s (%s) is left running at %s; stop it with: sparkrun down %s", srv.plan.Address, srv.endpoints[0].Model, strings.Join(urls, ", "), r.Store.Dir)})
 	return nil
 }
 
@@ -297,7 +317,7 @@ func fileName(address string) string {
 
 // readyTimes are how long a server may take to be ready, and how long without progress.
 func (srv *server) readyTimes() (deadline, stall time.Duration) {
-	if srv.proc == nil {
+	if !srv.launched() {
 		return attachDeadline, attachDeadline
 	}
 	return srv.plan.Ready.Deadline, srv.plan.Ready.Stall

@@ -135,7 +135,7 @@ var sloAttrs = []schema.Attr{must(bare("condition", schema.String, none, "Condit
 
 var serverAttrs = []schema.Attr{
 	bare("framework", schema.String, "the label", "The inference server: openai, sim, vllm, sglang, trtllm, llamacpp, ollama or command."),
-	bare("nodes", schema.Object, "node.local", "Nodes it runs on, as in [node.spark1]."),
+	bare("nodes", schema.Object, "node.local", "Nodes it runs on, a rank on each, as in [node.spark1, node.spark2], or node.lab for those of a hostfile."),
 	bare("model", schema.String, "the one that is served", "Model id."),
 	bare("url", schema.String, "sparkrun starts the server", "Attach to a running server, with or without /v1."),
 	bare("port", schema.Int, "a free one", "Port to listen on."),
@@ -150,9 +150,10 @@ var engineAttrs = []schema.Attr{
 	bare("revision", schema.String, none, "Revision of the model."),
 	bare("served_name", schema.String, "model", "Name that the server gives the model."),
 	bare("tokenizer", schema.String, "the model's", "Tokenizer."),
-	bare("launcher", schema.String, "the framework's", "How ranks are started."),
+	bare("launcher", schema.String, "the framework's", "How ranks on several nodes are started: mp or ray for vllm."),
 	bare("parallel", schema.Object, "1 each", "tensor, pipeline, expert, data."),
-	bare("replicas", schema.Int, "1", "Servers behind one address."),
+	bare("replicas", schema.Int, "1", "Copies of the server, each on its own share of the nodes; requests are spread among them."),
+	oneOf(bare("balance", schema.String, "least_busy", "How requests are spread among replicas. least_busy: a conversation goes to the replica with the fewest requests in flight and stays there, where its prefix is cached. round_robin: each request goes to the next replica, as a proxy without affinity has it."), "least_busy", "round_robin"),
 	bare("memory_fraction", schema.Float, "the engine's", "Share of the memory that it takes."),
 	bare("max_model_len", schema.Int, "the model's", "Longest context."),
 	bare("max_num_seqs", schema.Int, "the engine's", "Sequences in a batch."),
@@ -196,10 +197,10 @@ var topBlocks = []BlockType{
 		must(atLoad(bare("condition", schema.Bool, none, "Over var.name."))), must(atLoad(bare("error_message", schema.String, none, "Printed where it is not met."))),
 	}}}},
 	{Name: "locals", Doc: "Named values: local.name.", Free: "any name"},
-	{Name: "node", Label: true, Doc: "A machine.", Attrs: []schema.Attr{
-		must(bare("host", schema.String, none, "Address, or an alias of ~/.ssh/config.")), bare("port", schema.Int, "22", "SSH port."), bare("user", schema.String, "the SSH client's", "SSH user."),
-		bare("identity_file", schema.Path, "the SSH client's", "Key."), bare("jump", schema.String, none, "Host to go through."), bare("fabric_ip", schema.String, none, "Address for traffic between nodes."),
-		bare("interface", schema.String, none, "Network interface of that address."), bare("env", schema.StringMap, none, "Environment of what runs there."), bare("labels", schema.StringMap, none, "Words about it."),
+	{Name: "node", Label: true, Doc: "A machine, or the machines of a hostfile. node.local is this one; a block of that name tells its fabric.", Attrs: []schema.Attr{
+		bare("host", schema.String, "must be set, unless hostfile is", "Address, or an alias of ~/.ssh/config."), bare("hostfile", schema.Path, none, "Hostfile of Open MPI: the block is a group then, and its other attributes those of each of its hosts."), bare("port", schema.Int, "22", "SSH port."), bare("user", schema.String, "the SSH client's", "SSH user."),
+		bare("identity_file", schema.Path, "the SSH client's", "Key."), bare("jump", schema.String, none, "Host to go through."), bare("fabric_ip", schema.String, "host, where that is an address", "Address for traffic between the ranks of a server."),
+		bare("interface", schema.String, "whichever the engine finds", "Network interface of that address; several with commas, as in \"enp1s0f1np1,enP2p1s0f1np1\"."), bare("env", schema.StringMap, none, "Environment of what runs there; a server's own goes before it."), bare("labels", schema.StringMap, none, "Words about it."),
 		bare("price_per_hour", schema.Float, none, "What an hour costs."),
 	}},
 	{Name: "server", Label: true, Doc: "An inference server.", Attrs: append(append([]schema.Attr{}, serverAttrs...), engineAttrs...), Free: "those of the framework (sparkrun help NAME)", Blocks: serverBlocks},

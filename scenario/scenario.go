@@ -91,8 +91,10 @@ type loader struct {
 	plan     plan.Plan
 	secrets  map[string]bool
 
-	blocks map[string][]*hclsyntax.Block // by type, in the files' order
-	scope  *scope
+	blocks   map[string][]*hclsyntax.Block // by type, in the files' order
+	groups   map[string][]string           // the nodes of the node blocks with a hostfile
+	fromFile map[string]bool               // nodes that only a hostfile names
+	scope    *scope
 }
 
 func (l *loader) errorf(at hcl.Range, summary, detail string, args ...any) {

@@ -20,6 +20,7 @@ import (
 	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
 	"sparkrun/sinks"
+	"sparkrun/targets"
 	"sparkrun/targets/framework"
 )
 
@@ -327,7 +328,7 @@ dataset "d" {
 	if err := p.JSON(&out); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Text(&out, plan.TextOptions{Launch: func(s plan.Server) []string { return framework.Describe(s, true) }}); err != nil {
+	if err := p.Text(&out, plan.TextOptions{Launch: func(s plan.Server) []string { return framework.Describe(s, nil, targets.Facts{GPUs: true}) }}); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(out.String(), "hidden") {

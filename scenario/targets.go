@@ -16,19 +16,6 @@ import (
 	"sparkrun/scenario/schema"
 )
 
-func (l *loader) nodes() {
-	t := blockType(topBlocks, "node")
-	for _, b := range l.blocks["node"] {
-		l.known(b.Body, t, nil)
-		if b.Labels[0] == "local" {
-			l.errorf(b.LabelRanges[0], "Wrong name", "node.local is this machine; it needs no block.")
-		}
-		v := l.attrs(b.Body, t.Attrs, where{binding: schema.Load})
-		l.public(b.Body, v, "host")
-		l.plan.Nodes = append(l.plan.Nodes, plan.Node{Name: b.Labels[0], Host: v.String("host"), Values: v})
-	}
-}
-
 // public refuses a sensitive value where it would show in addresses, argv or the process list.
 func (l *loader) public(body *hclsyntax.Body, v schema.Values, names ...string) {
 	for _, n := range names {
@@ -83,9 +70,10 @@ func (l *loader) servers() {
 		v := l.attrs(b.Body, slices.Concat(without(t.Attrs, "nodes", "framework", "options"), kind.Attrs), where{binding: schema.Load})
 		l.public(b.Body, v, "model", "url", "image", "served_name")
 		s := plan.Server{
-			Address: "server." + b.Labels[0], Name: b.Labels[0], Framework: kind.Name, Nodes: l.nodesOf(b),
+			Address: "server." + b.Labels[0], Name: b.Labels[0], Framework: kind.Name,
 			URL: normalURL(v.String("url")), Model: v.String("model"), Port: int(v.Int("port")), Options: l.options(b, kind), Values: v,
 		}
+		l.place(b, &s)
 		ready := l.only(b.Body, "ready", readyAttrs)
 		s.Ready = plan.Ready{Deadline: ready.Duration("deadline"), Stall: ready.Duration("stall")}
 		s.Stop = plan.Stop{Grace: l.only(b.Body, "stop", stopAttrs).Duration("grace")}
@@ -97,7 +85,7 @@ func (l *loader) servers() {
 		}
 		s.APIKey, _ = v["api_key"].(schema.Text)
 		s.Headers, _ = v["headers"].(map[string]schema.Text)
-		s.Launches = s.URL != "" || (kind.Launches && slices.Equal(s.Nodes, []string{"local"}))
+		s.Launches = s.URL != "" || (kind.Launches && !slices.ContainsFunc(s.Nodes, func(n string) bool { return n != "local" }))
 		for _, n := range []string{"url", "model", "port", "api_key", "headers"} {
 			delete(v, n)
 		}
@@ -112,13 +100,13 @@ func (l *loader) servers() {
 			l.errorf(b.Body.Attributes["port"].Expr.Range(), "Wrong value", "port is %d: ports end at 65535.", s.Port)
 		}
 		if kind.Name == "sim" || kind.Name == "openai" {
-			for _, a := range engineAttrs {
+			for _, a := range without(engineAttrs, "replicas", "balance") {
 				if src, set := b.Body.Attributes[a.Name]; set {
 					l.errorf(src.NameRange, "Attribute without a meaning", "A server of framework %q takes no %s: it is for engines that sparkrun starts.", kind.Name, a.Name)
 				}
 			}
 		}
-		l.problems(b, kind, mergeValues(v, schema.Values{"url": schema.Plain(s.URL), "options": s.Options}))
+		l.problems(b, kind, mergeValues(v, schema.Values{"url": schema.Plain(s.URL), "options": s.Options, schema.RanksValue: int64(len(s.Group(0)))}))
 		if !s.Launches {
 			l.warnf(b.DefRange(), "Server that this version can't launch", "%s: this version starts servers on this machine only; apply refuses it unless url is set or nodes is left out.", s.Address)
 		}
@@ -185,33 +173,6 @@ func normalURL(u string) string {
 		return u
 	}
 	return u + "/v1"
-}
-
-func (l *loader) nodesOf(b *hclsyntax.Block) []string {
-	a, ok := b.Body.Attributes["nodes"]
-	if !ok {
-		return []string{"local"}
-	}
-	v, ok := l.scope.eval(a.Expr, where{what: "attribute nodes", binding: schema.Load})
-	if !ok {
-		return nil
-	}
-	var names []string
-	if v.CanIterateElements() {
-		for it := v.ElementIterator(); it.Next(); {
-			_, x := it.Element()
-			if name, is := address(x, "node"); is {
-				names = append(names, name)
-				continue
-			}
-			names = nil
-			break
-		}
-	}
-	if len(names) == 0 {
-		l.errorf(a.Expr.Range(), "Wrong value", "nodes must be a list of nodes, as in [node.spark1].")
-	}
-	return names
 }
 
 // options decodes options = {} by the kind's declarations, or as they are where the kind

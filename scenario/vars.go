@@ -293,7 +293,6 @@ var laterAttrs = map[string]string{
 	"conversations.verify":         "leave it out",
 	"conversations.start":          "conversations begin at their first turn",
 	"conversations.keep_reasoning": "leave it out",
-	"node.hostfile":                "declare each node",
 	"sink.compat":                  "leave it out",
 }
 

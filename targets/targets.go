@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -104,6 +105,7 @@ type Facts struct {
 	CPU      string `json:"cpu"`
 	Cores    int    `json:"cores"`
 	GPUs     bool   `json:"gpus"` // NVIDIA ones, with their driver
+	RDMA     bool   `json:"rdma"` // /dev/infiniband is there
 	MemTotal uint64 `json:"mem_total_bytes"`
 	MemFree  uint64 `json:"mem_available_bytes"`
 }
@@ -135,14 +137,82 @@ type Node interface {
 	Close() error
 }
 
-// LaunchInput is what a Launch is told beyond the server's block.
+// LaunchInput is what a Launch is told beyond the server's block: of one replica.
 type LaunchInput struct {
 	Self string // path of this program, for the simulator
 	Port int    // to listen on; 0 for a plan that does not know it yet
 	// Keep says that the server is to outlive us.
-	Keep bool
-	GPUs bool   // the node has NVIDIA GPUs
-	Dir  string // folder on the node where the Launch's files will be
+	Keep  bool
+	Dir   string     // folder where the Launch's files will be, where the node has none of its own
+	Nodes []RankNode // by rank; none is this machine
+	// FabricPort is the first of as many ports as there are ranks, free on all of their
+	// nodes, for what ranks say to each other; 0 for a plan that does not know it yet.
+	FabricPort int
+	// Token is what ranks know each other by, where an engine starts programs through them.
+	Token schema.Text
+}
+
+// RankNode is what a Launch is told of the node of a rank.
+type RankNode struct {
+	Name string
+	Host string // "" for this machine
+	// FabricIP is the node's address for other ranks, "" where nobody told it; Interface
+	// its network interface, several with commas, "" unknown.
+	FabricIP, Interface string
+	Env                 map[string]schema.Text
+	GPUs                bool // it has NVIDIA GPUs
+	RDMA                bool // it has RDMA devices: /dev/infiniband is there
+	// Dir is the folder on the node where the files of the rank's Launch will be, "" for
+	// the LaunchInput's.
+	Dir string
+}
+
+// NodeOf is a node of a plan, without what only the node itself can say.
+func NodeOf(nodes []plan.Node, name string) RankNode {
+	out := RankNode{Name: name}
+	for _, n := range nodes {
+		if n.Name != name {
+			continue
+		}
+		out.Host, out.FabricIP, out.Interface = n.Host, n.Values.String("fabric_ip"), n.Values.String("interface")
+		out.Env, _ = n.Values["env"].(map[string]schema.Text)
+		if _, err := netip.ParseAddr(n.Host); err == nil && out.FabricIP == "" {
+			out.FabricIP = n.Host
+		}
+	}
+	return out
+}
+
+// NodesOf are the nodes of a replica by rank.
+func NodesOf(nodes []plan.Node, names []string) []RankNode {
+	var out []RankNode
+	for _, name := range names {
+		out = append(out, NodeOf(nodes, name))
+	}
+	return out
+}
+
+// Local reports whether the node is this machine.
+func (n RankNode) Local() bool { return n.Name == "" || n.Name == "local" }
+
+// Listen is the address that a server on the node listens on, so that we reach it and, on
+// this machine, nobody else does.
+func (n RankNode) Listen() string {
+	if n.Local() {
+		return "127.0.0.1"
+	}
+	return "0.0.0.0"
+}
+
+// Ranks is how many there are.
+func (in LaunchInput) Ranks() int { return max(1, len(in.Nodes)) }
+
+// Node is the node of a rank.
+func (in LaunchInput) Node(rank int) RankNode {
+	if rank >= len(in.Nodes) {
+		return RankNode{}
+	}
+	return in.Nodes[rank]
 }
 
 // PortText is the port as an argument, PORT where it is chosen later.
@@ -153,13 +223,28 @@ func (in LaunchInput) PortText() string {
 	return strconv.Itoa(in.Port)
 }
 
+// FabricPortText is a rank's port for the others, FABRIC_PORT and what is added to it
+// where it is chosen later.
+func (in LaunchInput) FabricPortText(rank int) string {
+	switch {
+	case in.FabricPort != 0:
+		return strconv.Itoa(in.FabricPort + rank)
+	case rank == 0:
+		return "FABRIC_PORT"
+	}
+	return "FABRIC_PORT+" + strconv.Itoa(rank)
+}
+
 // ContainerDir is where a container has the Launch's files.
 const ContainerDir = "/etc/sparkrun"
 
-// Path is where the server will find a file of its Launch.
-func (in LaunchInput) Path(inContainer bool, name string) string {
+// Path is where a rank will find a file of its Launch.
+func (in LaunchInput) Path(rank int, inContainer bool, name string) string {
 	if inContainer {
 		return ContainerDir + "/" + name
+	}
+	if dir := in.Node(rank).Dir; dir != "" {
+		return filepath.Join(dir, name)
 	}
 	return filepath.Join(in.Dir, name)
 }
@@ -171,10 +256,18 @@ type Launch struct {
 	Env      map[string]schema.Text
 	Port     int
 	Lifeline bool
+	Role     string // of the rank in a server of several: RoleHead or RoleWorker; "" alone
+	Listens  int    // port that a worker listens on before the head can be started; 0: none
 	Files    []File
 	Image    string // of the container that Argv runs in; "": it is a process of the node
 	Container
 }
+
+// The roles of ranks: the head answers requests, and is started last.
+const (
+	RoleHead   = "head"
+	RoleWorker = "worker"
+)
 
 // File is a file that a server needs, without secrets: it is kept with the results.
 type File struct {
@@ -186,8 +279,9 @@ type File struct {
 type Container struct {
 	Mounts            []string // "source:target" or "source:target:ro"; "~/" is the user's home
 	Devices           []string
-	Memory            string // limit, as in "32g"; "": the node's
-	ShmSize           string // of its own /dev/shm, as in "32g"; "": it has the node's
+	Capabilities      []string // of Linux, without CAP_
+	Memory            string   // limit, as in "32g"; "": the node's
+	ShmSize           string   // of its own /dev/shm, as in "32g"; "": it has the node's
 	Privileged        bool
 	GPUs              bool
 	Entrypoint        []string
@@ -242,8 +336,8 @@ type Endpoint struct {
 // Framework knows one inference server.
 type Framework interface {
 	Kind() schema.Kind
-	// Launch returns one Launch per rank; none where the server is attached to by URL.
-	// It touches nothing.
+	// Launch returns one Launch per rank of a replica, by rank: the head is the first. It
+	// touches nothing.
 	Launch(s plan.Server, in LaunchInput) ([]Launch, error)
 	// Ready asks once whether the server can generate with the model; it returns the model id.
 	Ready(ctx context.Context, c *http.Client, ep Endpoint) (model string, err error)

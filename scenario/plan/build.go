@@ -21,7 +21,7 @@ import (
 func Build(p *Plan) {
 	p.Schema = 1
 	for i := range p.Servers {
-		p.Servers[i].Digest = digest(serverShape(&p.Servers[i]))
+		p.Servers[i].Digest = digest(p.serverShape(&p.Servers[i]))
 	}
 	for i := range p.Datasets {
 		d := &p.Datasets[i]
@@ -105,8 +105,16 @@ func digest(parts ...any) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func serverShape(s *Server) any {
-	return []any{s.Name, s.Framework, s.Nodes, s.URL, s.Model, s.Headers, s.Values, s.Options}
+// serverShape is what of a server shapes its numbers; where it is launched, its nodes'
+// fabric and environment too.
+func (p *Plan) serverShape(s *Server) any {
+	shape := []any{s.Name, s.Framework, s.Nodes, s.URL, s.Model, s.Headers, s.Values, s.Options}
+	for _, n := range p.Nodes {
+		if s.URL == "" && slices.Contains(s.Nodes, n.Name) {
+			shape = append(shape, n.Host, n.Values["fabric_ip"], n.Values["interface"], n.Values["env"])
+		}
+	}
+	return shape
 }
 
 // shape is what of a cell shapes its numbers, apart from its server and dataset. Metrics
@@ -227,7 +235,7 @@ func (p *Plan) sessions() {
 			}
 			session := Session{ID: id, Server: c.Server, After: []string{}}
 			if s.URL == "" {
-				session.Nodes = s.Nodes
+				session.Nodes = slices.Compact(slices.Sorted(slices.Values(s.Nodes)))
 			}
 			for _, n := range session.Nodes {
 				if h, held := holds[n]; held {

@@ -41,24 +41,31 @@ type Variable struct {
 	Source string      `json:"source"`
 }
 
-// Node is a machine. The node named "local" is this one.
+// Node is a machine. The node named "local" is this one; it is here only where its
+// fabric is told.
 type Node struct {
 	Name   string        `json:"name"`
 	Host   string        `json:"host"`
 	Values schema.Values `json:"attributes"`
+	// Slots is how many processes a hostfile allows there, 0 where none says.
+	Slots int64 `json:"slots,omitempty"`
 }
 
 // Server is one server instance: what must run so that a cell can be measured.
 type Server struct {
-	Address   string                 `json:"address"` // server.NAME
-	Name      string                 `json:"name"`
-	Framework string                 `json:"framework"`
-	Nodes     []string               `json:"nodes"` // names; ["local"] where none is given
-	URL       string                 `json:"url,omitempty"`
-	Model     string                 `json:"model,omitempty"`
-	Port      int                    `json:"port,omitempty"` // 0: a free one
-	APIKey    schema.Text            `json:"api_key"`
-	Headers   map[string]schema.Text `json:"headers,omitempty"`
+	Address   string `json:"address"` // server.NAME
+	Name      string `json:"name"`
+	Framework string `json:"framework"`
+	// Nodes are the names of the nodes, one a rank, replica by replica; ["local"] where none
+	// is given. Two ranks may be on the same node.
+	Nodes    []string               `json:"nodes"`
+	Replicas int                    `json:"replicas,omitempty"` // 0 is 1; each is on len(Nodes)/Replicas ranks
+	Balance  string                 `json:"balance,omitempty"`  // among replicas: "least_busy" or "round_robin"
+	URL      string                 `json:"url,omitempty"`
+	Model    string                 `json:"model,omitempty"`
+	Port     int                    `json:"port,omitempty"` // 0: a free one
+	APIKey   schema.Text            `json:"api_key"`
+	Headers  map[string]schema.Text `json:"headers,omitempty"`
 	// Values are all attributes of the block, defaults filled; Options those of options = {}.
 	Values  schema.Values `json:"attributes"`
 	Options schema.Values `json:"options"`
@@ -78,6 +85,15 @@ type Ready struct {
 // Stop is how a server is stopped.
 type Stop struct {
 	Grace time.Duration `json:"grace_ns"` // between asking and killing
+}
+
+// Count is how many replicas the server has.
+func (s *Server) Count() int { return max(1, s.Replicas) }
+
+// Group are the nodes of a replica, by rank.
+func (s *Server) Group(replica int) []string {
+	n := len(s.Nodes) / s.Count()
+	return s.Nodes[replica*n : (replica+1)*n]
 }
 
 // ServedName is the name under which the server has its model, "" for whichever it serves.

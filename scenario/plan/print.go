@@ -111,10 +111,18 @@ func where(s *Server) string {
 	if s.URL != "" {
 		return " at " + s.URL
 	}
-	if !s.Launches {
-		return " on " + strings.Join(s.Nodes, ", ") + " (this version starts servers on this machine only)"
+	var groups []string
+	for i := range s.Count() {
+		groups = append(groups, strings.Join(s.Group(i), ", "))
 	}
-	return " on " + strings.Join(s.Nodes, ", ")
+	on := " on " + strings.Join(groups, " | ")
+	if len(groups) > 1 {
+		on += fmt.Sprintf(" (%d replicas, balance %s)", len(groups), s.Balance)
+	}
+	if !s.Launches {
+		on += " (this version starts servers on this machine only)"
+	}
+	return on
 }
 
 // String says an amount as far as it is known.

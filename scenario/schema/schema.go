@@ -90,6 +90,9 @@ type Kind struct {
 	Check func(Values) []Problem
 }
 
+// RanksValue is the name under which Check finds the number of ranks of a server: an int64.
+const RanksValue = "(ranks)"
+
 // Problem is a mistake in the values of a block. Attr names the attribute ("" is the
 // block); the loader adds file, line and excerpt.
 type Problem struct {

@@ -78,7 +78,7 @@ func (d *Docker) config(c targets.ContainerCmd) (*container.Config, *container.H
 		config.Env = append(config.Env, k+"="+v.Reveal())
 	}
 	slices.Sort(config.Env)
-	host := &container.HostConfig{NetworkMode: "host", IpcMode: "host", Privileged: l.Privileged}
+	host := &container.HostConfig{NetworkMode: "host", IpcMode: "host", Privileged: l.Privileged, CapAdd: l.Capabilities}
 	var err error
 	if l.ShmSize != "" {
 		host.IpcMode = "private"

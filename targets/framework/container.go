@@ -1,6 +1,7 @@
 package framework
 
 import (
+	"slices"
 	"strings"
 
 	"sparkrun/scenario/plan"
@@ -18,11 +19,11 @@ var programImages = []string{"vllm/vllm-openai", "ghcr.io/ggml-org/llama.cpp", "
 
 // container is how the container of a server is made: the host's network and IPC, all
 // GPUs with unlimited locked memory, as NVIDIA's own instructions for these images have it.
-func container(s plan.Server, in targets.LaunchInput) targets.Container {
+func container(s plan.Server, node targets.RankNode, ranks int) targets.Container {
 	block, _ := s.Values["container"].(schema.Values)
 	c := targets.Container{
 		Memory: block.String("memory"), ShmSize: block.String("shm_size"), Privileged: block.Bool("privileged"), Devices: block.Strings("devices"),
-		GPUs: in.GPUs, Mounts: s.Values.Strings("mounts"),
+		GPUs: node.GPUs, Mounts: s.Values.Strings("mounts"),
 	}
 	c.Entrypoint, c.ReplaceEntrypoint = block.Strings("entrypoint"), block.Has("entrypoint")
 	for _, image := range programImages {
@@ -37,5 +38,15 @@ func container(s plan.Server, in targets.LaunchInput) targets.Container {
 	if !mounted {
 		c.Mounts = append([]string{huggingFace}, c.Mounts...)
 	}
+	if ranks > 1 && node.RDMA && !c.Privileged {
+		// Else NCCL finds no RDMA device and takes TCP, 1.7 times slower, without an error.
+		if !slices.Contains(c.Devices, rdmaDevices) {
+			c.Devices = append(slices.Clone(c.Devices), rdmaDevices)
+		}
+		c.Capabilities = append(c.Capabilities, "IPC_LOCK")
+	}
 	return c
 }
+
+// rdmaDevices is where a node has its RDMA devices.
+const rdmaDevices = "/dev/infiniband"

@@ -1,8 +1,10 @@
 package framework
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sparkrun/scenario/plan"
@@ -10,11 +12,11 @@ import (
 	"sparkrun/targets"
 )
 
-// Describe is how a server is started, for the plan: the command as a shell would take
-// it, and the files that it reads. A port that is chosen when it starts is PORT, the run's
-// folder RUN; a secret is named and not shown. gpus says whether this machine has some;
-// other nodes are taken to have.
-func Describe(s plan.Server, gpus bool) []string {
+// Describe is how a server is started, for the plan: each rank's command as a shell would
+// take it, and the files that it reads. A port that is chosen when it starts is PORT, the
+// run's folder RUN; a secret is named and not shown. here says what this machine has;
+// other nodes are taken to have GPUs and RDMA devices.
+func Describe(s plan.Server, nodes []plan.Node, here targets.Facts) []string {
 	if s.URL != "" {
 		return []string{"attach to " + s.URL}
 	}
@@ -22,22 +24,54 @@ func Describe(s plan.Server, gpus bool) []string {
 	if !ok || !f.Kind().Launches {
 		return nil
 	}
-	launches, err := f.Launch(s, targets.LaunchInput{Self: "sparkrun", Port: s.Port, GPUs: gpus || s.Nodes[0] != "local", Dir: "RUN/servers/" + s.Address})
-	if err != nil {
-		return []string{err.Error()}
-	}
 	var lines []string
-	for _, l := range launches {
-		line := processLine(l)
-		if l.Image != "" {
-			line = dockerLine(s, l)
+	for replica := range s.Count() {
+		in := targets.LaunchInput{Self: "sparkrun", Port: s.Port, Dir: "RUN/servers/" + s.Address, Nodes: targets.NodesOf(nodes, s.Group(replica))}
+		for i := range in.Nodes {
+			n := &in.Nodes[i]
+			n.GPUs, n.RDMA = here.GPUs || !n.Local(), here.RDMA || !n.Local()
 		}
-		lines = append(lines, line)
-		for _, file := range l.Files {
-			lines = append(lines, "# "+file.Name+":")
-			for text := range strings.Lines(string(file.Content)) {
-				lines = append(lines, "#   "+strings.TrimSuffix(text, "\n"))
+		launches, err := f.Launch(s, in)
+		if err != nil {
+			return append(lines, err.Error())
+		}
+		for rank, l := range launches {
+			if s.Count() > 1 || len(launches) > 1 {
+				lines = append(lines, "# "+title(s, replica, rank, l.Role))
 			}
+			lines = append(lines, commandLines(s, l)...)
+		}
+	}
+	return lines
+}
+
+// title is which rank of a server a command is of, and where it runs.
+func title(s plan.Server, replica, rank int, role string) string {
+	var what []string
+	if s.Count() > 1 {
+		what = append(what, fmt.Sprintf("replica %d", replica))
+	}
+	if role != "" {
+		what = append(what, fmt.Sprintf("rank %d (%s)", rank, role))
+	}
+	return strings.Join(what, ", ") + " on " + s.Group(replica)[rank] + ":"
+}
+
+// commandLines are a rank's command and its files.
+func commandLines(s plan.Server, l targets.Launch) []string {
+	line := processLine(l)
+	if l.Image != "" {
+		line = dockerLine(s, l)
+	}
+	lines := []string{line}
+	for _, file := range l.Files {
+		if file.Name == agentName { // it is the same in every run, and long
+			lines = append(lines, "# "+file.Name+": stands in for ssh between the ranks ("+strconv.Itoa(len(file.Content))+" bytes)")
+			continue
+		}
+		lines = append(lines, "# "+file.Name+":")
+		for text := range strings.Lines(string(file.Content)) {
+			lines = append(lines, "#   "+strings.TrimSuffix(text, "\n"))
 		}
 	}
 	return lines
@@ -89,6 +123,9 @@ func dockerLine(s plan.Server, l targets.Launch) string {
 		words = append(words, "--privileged")
 	}
 	add("--device", l.Devices...)
+	for _, c := range l.Capabilities {
+		add("--cap-add", c)
+	}
 	for _, m := range l.Mounts {
 		home := ""
 		if strings.HasPrefix(m, "~/") { // the shell's to replace

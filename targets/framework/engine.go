@@ -14,9 +14,6 @@ import (
 	"sparkrun/targets"
 )
 
-// host is the address that launched servers listen on.
-const host = "127.0.0.1"
-
 // engine says how an engine's command line is made of a server's block.
 type engine struct {
 	name string
@@ -35,6 +32,13 @@ type engine struct {
 	// are the names of flags where configFlags says so.
 	config      string
 	configFlags bool
+	// group is what a rank of several has of its own; nil: the engine runs on one node.
+	group func(m member) groupPart
+	// groupFlags are those that group sets.
+	groupFlags []string
+	// launchers are how it can start ranks, the default first; sizes the keys of parallel
+	// whose product is spread over the nodes.
+	launchers, sizes []string
 }
 
 // knob is a neutral attribute, as the engine has it.
@@ -169,21 +173,44 @@ func copyOf(m map[string]any) map[string]any {
 	return out
 }
 
-// launch is the Launch of an engine on one node.
+// launch are the Launches of an engine, by rank.
 func (e *engine) launch(s plan.Server, in targets.LaunchInput) ([]targets.Launch, error) {
-	if len(s.Nodes) > 1 {
-		return nil, fmt.Errorf("it is to run on %d nodes; this version starts servers on one", len(s.Nodes))
+	members, err := members(s, in)
+	if err != nil {
+		return nil, err
 	}
-	argv := slices.Clone(e.program)
+	var out []targets.Launch
+	for _, m := range members {
+		var part groupPart
+		if len(members) > 1 {
+			if part, err = e.part(m); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, e.rank(m, part))
+	}
+	return out, nil
+}
+
+// rank is the Launch of one rank.
+func (e *engine) rank(m member, part groupPart) targets.Launch {
+	s, l := m.server, m.base(part)
+	if part.instead != nil {
+		l.Argv = part.instead
+		return withSetup(l, s.Values.Strings("setup"))
+	}
+	argv := append(slices.Clone(part.before), e.program...)
 	if s.Model != "" {
 		if e.modelFlag != "" {
 			argv = append(argv, e.modelFlag)
 		}
 		argv = append(argv, s.Model)
 	}
-	argv = append(argv, "--host", host, "--port", in.PortText())
+	if m.rank == 0 {
+		argv = append(argv, "--host", m.in.Node(0).Listen(), "--port", m.in.PortText())
+	}
 	argv = append(argv, e.knobArgs(s.Values)...)
-	l := base(s, in)
+	argv = append(argv, part.args...)
 	if config := e.configFile(s.Values); config != nil {
 		name := e.name + ".yml"
 		for k, v := range config {
@@ -191,23 +218,12 @@ func (e *engine) launch(s plan.Server, in targets.LaunchInput) ([]targets.Launch
 				config[k] = text(v) // as the flag would take it
 			}
 		}
-		argv = append(argv, e.config, in.Path(l.Image != "", name))
+		argv = append(argv, e.config, m.in.Path(m.rank, l.Image != "", name))
 		l.Files = append(l.Files, targets.File{Name: name, Content: yaml(config)})
 	}
 	argv = append(argv, e.optionArgs(s.Options)...)
 	l.Argv = append(argv, s.Values.Strings("args")...)
-	return []targets.Launch{withSetup(l, s.Values.Strings("setup"))}, nil
-}
-
-// base is what the Launch of every server has.
-func base(s plan.Server, in targets.LaunchInput) targets.Launch {
-	l := targets.Launch{Port: in.Port, Image: s.Values.String("image"), Env: map[string]schema.Text{}}
-	env, _ := s.Values["env"].(map[string]schema.Text)
-	maps.Copy(l.Env, env)
-	if l.Image != "" {
-		l.Container = container(s, in)
-	}
-	return l
+	return withSetup(l, s.Values.Strings("setup"))
 }
 
 // setupName is what the shell that runs setup is called.
@@ -238,6 +254,7 @@ func (e *engine) check(v schema.Values) []schema.Problem {
 		}
 	}
 	problems = append(problems, placeProblems(v)...)
+	problems = append(problems, e.rankProblems(v)...)
 	config, _ := v["config"].(map[string]any)
 	if len(config) > 0 && e.config == "" {
 		add("config", "Attribute without a meaning", "%s reads no configuration file: use options.", e.name)
@@ -280,10 +297,8 @@ func (e *engine) check(v schema.Values) []schema.Problem {
 // placeProblems are attributes about where a server runs that mean nothing there.
 func placeProblems(v schema.Values) []schema.Problem {
 	var problems []schema.Problem
-	for _, name := range []string{"launcher", "replicas"} {
-		if v.Has(name) && v.Int(name) != 1 {
-			problems = append(problems, schema.Problem{Attr: name, Summary: "Attribute of a later version", Detail: name + " is not in this version: a server is one program on one node."})
-		}
+	if v.Has("balance") && v.Int("replicas") < 2 {
+		problems = append(problems, schema.Problem{Attr: "balance", Summary: "Attribute without a meaning", Detail: "balance spreads requests among replicas, and there is one: set replicas, or leave balance out."})
 	}
 	if v.Has("mounts") && len(v.Strings("mounts")) > 0 && !v.Has("image") {
 		problems = append(problems, schema.Problem{Attr: "mounts", Summary: "Mounts without an image", Detail: "Mounts are for containers, and without image the server is a process: set image, or leave mounts out."})
@@ -296,6 +311,11 @@ func (e *engine) said(v schema.Values) map[string]string {
 	said := map[string]string{}
 	for flag, attr := range e.ours {
 		said[flag] = attr
+	}
+	if v.Int(schema.RanksValue) > 1 {
+		for _, flag := range e.groupFlags {
+			said[flag] = "nodes"
+		}
 	}
 	for _, k := range e.knobs {
 		x, set := k.value(v)

@@ -3,6 +3,7 @@ package framework
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -24,6 +25,34 @@ func server(framework, model string, values, options schema.Values) plan.Server 
 		values = schema.Values{}
 	}
 	return plan.Server{Address: "server.x", Name: "x", Framework: framework, Model: model, Port: 8000, Nodes: []string{"local"}, Values: values, Options: options}
+}
+
+// onSparks is a server on two DGX Sparks, or on this machine and one where local says so.
+func onSparks(s plan.Server, nodes ...string) plan.Server {
+	if nodes == nil {
+		nodes = []string{"spark1", "spark2"}
+	}
+	s.Nodes = nodes
+	return s
+}
+
+// sparks are the nodes of the goldens. The second has its own way to say a thing.
+var sparks = []plan.Node{
+	{Name: "spark1", Host: "192.168.100.11", Values: schema.Values{"fabric_ip": schema.Plain("10.20.0.11"), "interface": schema.Plain("enp1s0f1np1")}},
+	{Name: "spark2", Host: "192.168.100.12", Values: schema.Values{
+		"fabric_ip": schema.Plain("10.20.0.12"), "interface": schema.Plain("enp1s0f0np0,enP2p1s0f0np0"), "env": map[string]schema.Text{"NCCL_IB_GID_INDEX": schema.Plain("5")},
+	}},
+	{Name: "local", Values: schema.Values{"fabric_ip": schema.Plain("10.20.0.10"), "interface": schema.Plain("eth1")}},
+	{Name: "cloud1", Host: "10.0.0.1", Values: schema.Values{}},
+	{Name: "cloud2", Host: "10.0.0.2", Values: schema.Values{}},
+}
+
+func parallel(sizes ...any) map[string]any {
+	out := map[string]any{}
+	for i := 0; i < len(sizes); i += 2 {
+		out[sizes[i].(string)] = int64(sizes[i+1].(int))
+	}
+	return out
 }
 
 func image(name string) schema.Text { return schema.Plain(name) }
@@ -85,12 +114,42 @@ var launches = map[string]plan.Server{
 	}, nil),
 }
 
+// groups are servers on several nodes.
+var groups = map[string]plan.Server{
+	// As NVIDIA's playbook and the community's launchers have it without Ray.
+	"two_vllm": onSparks(server("vllm", "Qwen/Qwen3-235B-A22B-Instruct-2507-FP8", schema.Values{
+		"image": image("nvcr.io/nvidia/vllm:26.05-py3"), "memory_fraction": 0.8, "parallel": parallel("tensor", 2, "expert", 2),
+		"env": map[string]schema.Text{"HF_TOKEN": schema.Secret("hf_secret"), "GLOO_SOCKET_IFNAME": schema.Plain("lo")},
+	}, schema.Values{"enforce_eager": true})),
+	"two_vllm_data":     onSparks(server("vllm", "m/x", schema.Values{"parallel": parallel("data", 4, "expert", 2)}, nil), "cloud1", "cloud2"),
+	"two_vllm_ray":      onSparks(server("vllm", "m/x", schema.Values{"image": image("nvcr.io/nvidia/vllm:25.11-py3"), "launcher": schema.Plain("ray"), "parallel": parallel("tensor", 2)}, nil)),
+	"two_vllm_ray_data": onSparks(server("vllm", "m/x", schema.Values{"launcher": schema.Plain("ray"), "parallel": parallel("data", 2, "expert", 2), "setup": texts("pip install 'ray[default]'")}, nil), "local", "spark2"),
+	"two_sglang": onSparks(server("sglang", "openai/gpt-oss-120b", schema.Values{
+		"image": image("lmsysorg/sglang:latest-cu130"), "parallel": parallel("tensor", 2), "config": map[string]any{"disable-cuda-graph": true},
+	}, schema.Values{"attention_backend": schema.Plain("triton")})),
+	"two_trtllm": onSparks(server("trtllm", "openai/gpt-oss-120b", schema.Values{
+		"image": image("nvcr.io/nvidia/tensorrt-llm/release:1.3.0rc13"), "parallel": parallel("tensor", 2, "expert", 2), "max_num_seqs": int64(4),
+		"config": map[string]any{"enable_chunked_prefill": true, "moe_config": map[string]any{"backend": schema.Plain("CUTLASS")}},
+	}, nil)),
+	"two_llamacpp": onSparks(server("llamacpp", "ggml-org/gpt-oss-120b-GGUF", nil, schema.Values{"ngl": int64(99)})),
+	"two_command": onSparks(server("command", "m", schema.Values{
+		"command": texts("serve", "--rank={rank}/{size}", "--meet={head}:{head_port}", "--me={ip}", "--on={node}", "--listen={host}:{port}"),
+	}, nil), "local", "spark2"),
+	"replicas": func() plan.Server {
+		s := onSparks(server("vllm", "m/x", schema.Values{"image": image("nvcr.io/nvidia/vllm:26.05-py3"), "replicas": int64(2)}, nil))
+		s.Port, s.Replicas, s.Balance = 0, 2, "least_busy"
+		return s
+	}(),
+}
+
 // TestLaunchGolden compares what plan prints of every launch with testdata/launch.
 func TestLaunchGolden(t *testing.T) {
 	covered := map[string]bool{}
-	for name, s := range launches {
+	all := maps.Clone(launches)
+	maps.Copy(all, groups)
+	for name, s := range all {
 		covered[s.Framework] = true
-		got := strings.Join(Describe(s, true), "\n") + "\n"
+		got := strings.Join(Describe(s, sparks, targets.Facts{GPUs: true}), "\n") + "\n"
 		path := filepath.Join("testdata", "launch", name+".txt")
 		if *update {
 			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
@@ -102,7 +161,7 @@ func TestLaunchGolden(t *testing.T) {
 			t.Errorf("%s: %v\ngot  %s\nwant %s", name, err, got, want)
 		}
 		f, _ := ByName(s.Framework)
-		v := schema.Values{"options": s.Options}
+		v := schema.Values{"options": s.Options, schema.RanksValue: int64(len(s.Group(0)))}
 		for k, x := range s.Values {
 			v[k] = x
 		}
@@ -147,8 +206,16 @@ func TestTheSameKnobTwice(t *testing.T) {
 		"ollama flags":         {"ollama", schema.Values{"options": schema.Values{"a": int64(1)}}, "options", "has no flags"},
 		"command knob":         {"command", schema.Values{"command": texts("a"), "max_num_seqs": int64(1)}, "max_num_seqs", "says everything itself"},
 		"mounts":               {"vllm", schema.Values{"mounts": texts("/a:/a")}, "mounts", "set image"},
-		"replicas":             {"vllm", schema.Values{"replicas": int64(2)}, "replicas", "one program on one node"},
-		"launcher":             {"command", schema.Values{"command": texts("a"), "launcher": schema.Plain("ray")}, "launcher", "not in this version"},
+		"balance":              {"vllm", schema.Values{"balance": schema.Plain("round_robin")}, "balance", "there is one"},
+		"launcher of one":      {"vllm", schema.Values{"launcher": schema.Plain("ray")}, "launcher", "runs on one"},
+		"launcher of command":  {"command", schema.Values{"command": texts("a"), "launcher": schema.Plain("ray"), schema.RanksValue: int64(2)}, "launcher", "one way"},
+		"launcher unknown":     {"vllm", schema.Values{"launcher": schema.Plain("srun"), "parallel": parallel("tensor", 2), schema.RanksValue: int64(2)}, "launcher", "vllm has mp, ray"},
+		"nothing spread":       {"vllm", schema.Values{schema.RanksValue: int64(2)}, "parallel", "as in parallel = { tensor = 2 }, or set replicas = 2"},
+		"spread unevenly":      {"sglang", schema.Values{"parallel": parallel("tensor", 4), schema.RanksValue: int64(3)}, "parallel", "multiple of the nodes"},
+		"data unevenly":        {"vllm", schema.Values{"parallel": parallel("data", 2, "tensor", 2), schema.RanksValue: int64(4)}, "parallel", "parallel.data is 2 on 4 nodes"},
+		"ollama on two":        {"ollama", schema.Values{schema.RanksValue: int64(2)}, "nodes", "ollama runs on one node"},
+		"sim on two":           {"sim", schema.Values{schema.RanksValue: int64(2)}, "nodes", "set replicas = 2"},
+		"ours in a group":      {"vllm", schema.Values{"parallel": parallel("tensor", 2), "options": schema.Values{"master_port": int64(1)}, schema.RanksValue: int64(2)}, "options", "master_port is set by nodes already"},
 		"no command":           {"command", schema.Values{}, "command", "Set command"},
 		"secret argument":      {"vllm", schema.Values{"args": []schema.Text{schema.Secret("x")}}, "args", "in env"},
 		"secret file":          {"trtllm", schema.Values{"config": map[string]any{"a": []any{map[string]any{"b": schema.Secret("x")}}}}, "config", "in env"},

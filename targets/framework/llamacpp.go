@@ -15,6 +15,7 @@ import (
 // (-c) is divided among its slots (-np): max_model_len is that of one sequence.
 var llamacpp = &engine{
 	name: "llamacpp", program: []string{"llama-server"}, dash: "-", negates: true,
+	group: llamaGroup, groupFlags: []string{"--rpc"},
 	short: []string{"tb", "ub", "fa", "np", "cb", "ngl", "ncmoe", "cmoe", "ctk", "ctv", "dev", "ot", "sm", "ts", "mg", "hf", "hff", "md", "cd", "ngld", "dio", "kvu", "cram"},
 	ours: map[string]string{
 		"--host": "sparkrun", "--port": "port", "-m": "model", "--model": "model", "-hf": "model", "--hf-repo": "model", "-a": "served_name",
@@ -44,6 +45,30 @@ func launchLlamaCpp(s plan.Server, in targets.LaunchInput) ([]targets.Launch, er
 		e.program = append(slices.Clone(e.program), "--alias", s.Model)
 	}
 	return e.launch(s, in)
+}
+
+// rpcServer runs llama.cpp's server for remote devices, whose name has changed.
+const rpcServer = `for program in rpc-server ggml-rpc-server; do
+  if command -v "$program" >/dev/null; then exec "$program" "$@"; fi
+done
+echo "error: neither rpc-server nor ggml-rpc-server is installed here: build llama.cpp with -DGGML_RPC=ON"
+exit 127`
+
+// llamaGroup: the workers offer their devices (rpc-server, without any authentication, on
+// the fabric's address alone), and the head uses them beside its own.
+func llamaGroup(m member) groupPart {
+	if m.rank > 0 {
+		part := groupPart{instead: []string{"sh", "-c", rpcServer, "sparkrun-rpc", "-H", m.ips[m.rank], "-p", m.in.FabricPortText(m.rank)}}
+		if m.in.FabricPort != 0 {
+			part.listens = m.in.FabricPort + m.rank
+		}
+		return part
+	}
+	var workers []string
+	for rank := 1; rank < m.in.Ranks(); rank++ {
+		workers = append(workers, m.ips[rank]+":"+m.in.FabricPortText(rank))
+	}
+	return groupPart{args: []string{"--rpc", strings.Join(workers, ",")}}
 }
 
 func checkLlamaCpp(v schema.Values) []schema.Problem {

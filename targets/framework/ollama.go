@@ -25,12 +25,12 @@ ollama show "$1" >/dev/null 2>&1 || ollama pull "$1" || exit 1
 wait "$pid"`
 
 func launchOllama(s plan.Server, in targets.LaunchInput) ([]targets.Launch, error) {
-	if len(s.Nodes) > 1 {
-		return nil, fmt.Errorf("it is to run on %d nodes; ollama runs on one", len(s.Nodes))
+	if in.Ranks() > 1 {
+		return nil, fmt.Errorf("it is to run on %d nodes; ollama runs on one", in.Ranks())
 	}
-	l := base(s, in)
+	l := member{server: s, in: in}.base(groupPart{})
 	l.Argv = []string{"sh", "-c", ollamaServe, setupName, s.Model}
-	l.Env["OLLAMA_HOST"] = schema.Plain(host + ":" + in.PortText())
+	l.Env["OLLAMA_HOST"] = schema.Plain(in.Node(0).Listen() + ":" + in.PortText())
 	for attr, name := range ollamaKnobs {
 		if v, ok := s.Values[attr]; ok {
 			l.Env[name] = schema.Plain(text(v))

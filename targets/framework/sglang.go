@@ -1,9 +1,12 @@
 package framework
 
+import "strconv"
+
 // SGLang: `python3 -m sglang.launch_server --model-path MODEL`, flags with dashes and
 // without --no- forms. chunked-prefill-size is its limit of tokens in a step.
 var sglang = &engine{
 	name: "sglang", program: []string{"python3", "-m", "sglang.launch_server"}, modelFlag: "--model-path", dash: "-", config: "--config", configFlags: true,
+	group: sglangGroup, sizes: []string{"tensor", "pipeline"}, groupFlags: []string{"--nnodes", "--node-rank", "--dist-init-addr", "--nccl-init-addr"},
 	ours: map[string]string{"--host": "sparkrun", "--port": "port", "--model-path": "model", "--model": "model"},
 	knobs: []knob{
 		{attr: "revision", flag: "--revision"},
@@ -21,6 +24,16 @@ var sglang = &engine{
 		{attr: "quantization", flag: "--quantization"},
 		{attr: "prefix_caching", args: onOff("", "--disable-radix-cache")},
 	},
+}
+
+// sglangGroup is a rank of SGLang: the same command on every node. Without its address a
+// rank tells the others that of any network; NCCL's cuMem and the check for equal memory
+// fail on a DGX Spark.
+func sglangGroup(m member) groupPart {
+	return groupPart{
+		args: []string{"--nnodes", strconv.Itoa(m.in.Ranks()), "--node-rank", strconv.Itoa(m.rank), "--dist-init-addr", m.ips[0] + ":" + m.in.FabricPortText(0)},
+		env:  map[string]string{"SGLANG_HOST_IP": m.ips[m.rank], "SGLANG_ENABLE_TP_MEMORY_INBALANCE_CHECK": "0", "NCCL_CUMEM_ENABLE": "0"},
+	}
 }
 
 func init() {

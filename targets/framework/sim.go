@@ -10,6 +10,12 @@ import (
 )
 
 func checkSim(v schema.Values) []schema.Problem {
+	if v.String("url") != "" {
+		return nil
+	}
+	if problems := append(placeProblems(v), (&engine{name: "the simulator"}).rankProblems(v)...); len(problems) > 0 {
+		return problems
+	}
 	options, _ := v["options"].(schema.Values)
 	if _, err := sim.NewConfig(options); err != nil {
 		return []schema.Problem{{Attr: "options", Summary: "Wrong simulator options", Detail: strings.ToUpper(err.Error()[:1]) + err.Error()[1:] + "."}}

@@ -12,6 +12,7 @@ import (
 // is about the KV cache stands in its YAML file.
 var trtllm = &engine{
 	name: "trtllm", program: []string{"trtllm-serve"}, dash: "_", config: "--extra_llm_api_options",
+	sizes: []string{"tensor", "pipeline"}, launchers: []string{"mpirun"},
 	ours: map[string]string{"--host": "sparkrun", "--port": "port", "--extra_llm_api_options": "config"},
 	knobs: []knob{
 		{attr: "tokenizer", flag: "--tokenizer"},
@@ -47,6 +48,7 @@ func tiktokenSetup() []string {
 
 func launchTRTLLM(s plan.Server, in targets.LaunchInput) ([]targets.Launch, error) {
 	launches, err := trtllm.launch(s, in)
+	withToken(launches, in.Token)
 	if err != nil || !strings.Contains(s.Model, "gpt-oss") {
 		return launches, err
 	}
@@ -61,5 +63,6 @@ func launchTRTLLM(s plan.Server, in targets.LaunchInput) ([]targets.Launch, erro
 }
 
 func init() {
+	trtllm.group = trtllmGroup
 	register(openAI{kind: trtllm.kind("TensorRT-LLM: trtllm-serve MODEL."), launch: needsModel(launchTRTLLM)})
 }

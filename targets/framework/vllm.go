@@ -1,9 +1,16 @@
 package framework
 
+import "strconv"
+
 // vLLM: `vllm serve MODEL`, flags with dashes, each on/off flag with a --no- form; its
 // file (--config) has the flags' names as keys.
 var vllm = &engine{
 	name: "vllm", program: []string{"vllm", "serve"}, dash: "-", negates: true, config: "--config", configFlags: true,
+	launchers: []string{"mp", "ray"}, sizes: []string{"tensor", "pipeline", "data"},
+	groupFlags: []string{
+		"--distributed-executor-backend", "--nnodes", "--node-rank", "--master-addr", "--master-port", "--headless", "--data-parallel-backend",
+		"--data-parallel-size-local", "--data-parallel-address", "--data-parallel-rpc-port", "--data-parallel-start-rank",
+	},
 	ours: map[string]string{"--host": "sparkrun", "--port": "port", "--model": "model"},
 	knobs: []knob{
 		{attr: "revision", flag: "--revision"},
@@ -29,6 +36,33 @@ var vllm = &engine{
 	},
 }
 
+// vllmGroup is a rank of vLLM: its own processes (mp), or Ray's. With data parallelism
+// each node has engines of its own, else one engine is spread over all nodes.
+func vllmGroup(m member) groupPart {
+	n, data := m.in.Ranks(), size(m.server.Values, "data")
+	head, port := m.ips[0], m.in.FabricPortText(0)
+	var local []string
+	if data > 1 {
+		local = []string{"--data-parallel-size-local", strconv.Itoa(data / n), "--data-parallel-address", head}
+	}
+	if m.server.Values.String("launcher") == "ray" {
+		return rayPart(m, local)
+	}
+	part := groupPart{env: map[string]string{"VLLM_HOST_IP": m.ips[m.rank]}}
+	if data > 1 {
+		part.args = append(local, "--data-parallel-rpc-port", port)
+		if m.rank > 0 {
+			part.args = append(part.args, "--data-parallel-start-rank", strconv.Itoa(m.rank*data/n))
+		}
+	} else {
+		part.args = []string{"--distributed-executor-backend", "mp", "--nnodes", strconv.Itoa(n), "--node-rank", strconv.Itoa(m.rank), "--master-addr", head, "--master-port", port}
+	}
+	if m.rank > 0 {
+		part.args = append(part.args, "--headless")
+	}
+	return part
+}
+
 // onOff are the flags for true and false, "" for none.
 func onOff(on, off string) func(any) []string {
 	return func(v any) []string {
@@ -44,5 +78,6 @@ func onOff(on, off string) func(any) []string {
 }
 
 func init() {
+	vllm.group = vllmGroup
 	register(openAI{kind: vllm.kind("vLLM: vllm serve MODEL."), launch: needsModel(vllm.launch)})
 }

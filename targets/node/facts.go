@@ -17,7 +17,7 @@ func (Local) Facts(context.Context) (targets.Facts, error) {
 	f.Kernel = readLine("/proc/sys/kernel/osrelease")
 	f.BootID = readLine("/proc/sys/kernel/random/boot_id")
 	f.CPU = field("/proc/cpuinfo", "model name")
-	f.GPUs = HasGPUs()
+	f.GPUs, f.RDMA = HasGPUs(), HasRDMA()
 	f.MemTotal = meminfo("MemTotal")
 	f.MemFree = meminfo("MemAvailable")
 	return f, nil
@@ -26,6 +26,12 @@ func (Local) Facts(context.Context) (targets.Facts, error) {
 // HasGPUs reports whether this machine has NVIDIA GPUs with their driver.
 func HasGPUs() bool {
 	_, err := os.Stat("/dev/nvidiactl")
+	return err == nil
+}
+
+// HasRDMA reports whether this machine has RDMA devices.
+func HasRDMA() bool {
+	_, err := os.Stat("/dev/infiniband")
 	return err == nil
 }
 

@@ -44,7 +44,7 @@ Each line is ok, note (worth knowing), or fail with what to do. Exit code 1 if o
 				}
 				for i := range s.Plan.Servers {
 					if used(s.Plan, s.Plan.Servers[i].Address) {
-						d.server(ctx, &s.Plan.Servers[i])
+						d.server(ctx, &s.Plan.Servers[i], s.Plan.Nodes)
 					}
 				}
 			}

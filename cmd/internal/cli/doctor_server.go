@@ -15,7 +15,7 @@ import (
 )
 
 // server asks what a server of the scenario needs.
-func (d *doctor) server(ctx context.Context, s *plan.Server) {
+func (d *doctor) server(ctx context.Context, s *plan.Server, nodes []plan.Node) {
 	fw, ok := framework.ByName(s.Framework)
 	switch {
 	case !ok:
@@ -30,7 +30,7 @@ func (d *doctor) server(ctx context.Context, s *plan.Server) {
 		d.say("fail", s.Address, "it is on %s, and this version starts servers on this machine only", strings.Join(s.Nodes, ", "))
 		return
 	}
-	launches, err := fw.Launch(*s, targets.LaunchInput{Self: d.env.Self, Port: s.Port})
+	launches, err := fw.Launch(*s, targets.LaunchInput{Self: d.env.Self, Port: s.Port, Nodes: targets.NodesOf(nodes, s.Group(0))})
 	if err != nil {
 		d.say("fail", s.Address, "%v", err)
 		return

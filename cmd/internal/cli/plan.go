@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sparkrun/scenario/plan"
+	"sparkrun/targets"
 	"sparkrun/targets/framework"
 	"sparkrun/targets/node"
 )
@@ -32,7 +33,8 @@ needs and has. Datasets in files of up to 64 MB are read and checked.`,
 			if asJSON {
 				return s.Plan.JSON(env.Stdout)
 			}
-			return s.Plan.Text(env.Stdout, plan.TextOptions{Launch: func(srv plan.Server) []string { return framework.Describe(srv, node.HasGPUs()) }})
+			here := targets.Facts{GPUs: node.HasGPUs(), RDMA: node.HasRDMA()}
+			return s.Plan.Text(env.Stdout, plan.TextOptions{Launch: func(srv plan.Server) []string { return framework.Describe(srv, s.Plan.Nodes, here) }})
 		},
 	}
 	f.register(c)
