@@ -118,6 +118,32 @@ var (
 	ErrDiskFull    = errors.New("no space left on device")
 )
 
+// NodeError is an error of a node itself, not of what was asked of it.
+type NodeError struct {
+	Node string // its name
+	Err  error
+}
+
+// Error is what went wrong.
+func (e *NodeError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what went wrong.
+func (e *NodeError) Unwrap() error { return e.Err }
+
+// Remote is what a node that is not this machine has beyond Node.
+type Remote interface {
+	Node
+	// Address is the literal address at which the node was found, for its servers' ports.
+	Address() (string, error)
+	// Folder is where a run's files are on the node: its own path means nothing there.
+	Folder(ctx context.Context, run string) (string, error)
+	// PutProgram brings this program's file to the node, unless it is there, and returns
+	// its path.
+	PutProgram(ctx context.Context, file string) (string, error)
+	// Clean removes a run's folder, unless a program of it is running.
+	Clean(ctx context.Context, run string) error
+}
+
 // Node is a machine on which servers run.
 type Node interface {
 	Run(ctx context.Context, c Cmd) (Output, error)

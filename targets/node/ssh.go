@@ -49,6 +49,7 @@ type SSH struct {
 	links  []*link
 	freed  chan struct{} // closed and made anew when a session or a link ends
 	was    bool          // there has been a connection
+	failed error         // of the last try to connect; nil once there is a connection
 	closed bool
 
 	basics basics // guarded by mu; zero until asked for
@@ -56,7 +57,7 @@ type SSH struct {
 	watching sync.WaitGroup // what follows processes
 }
 
-var _ targets.Node = (*SSH)(nil)
+var _ targets.Remote = (*SSH)(nil)
 
 // NewSSH is a node; it connects when it is first used.
 func NewSSH(o SSHOptions) *SSH { return &SSH{opts: o, freed: make(chan struct{})} }
@@ -74,8 +75,21 @@ const (
 
 var errClosed = errors.New("the node is closed")
 
-// patience is how long a node that was there may be away until it counts as gone.
-func (n *SSH) patience() time.Duration {
+// fault says of an error that the node itself is to blame where it is.
+func (n *SSH) fault(err error) error {
+	if known := (*targets.NodeError)(nil); err == nil || errors.As(err, &known) {
+		return err
+	}
+	for _, cause := range []error{targets.ErrUnreachable, targets.ErrHostKey, targets.ErrLogin, targets.ErrDiskFull} {
+		if errors.Is(err, cause) {
+			return &targets.NodeError{Node: n.opts.Name, Err: err}
+		}
+	}
+	return err
+}
+
+// Patience is how long a node that was there may be away until it counts as gone.
+func (n *SSH) Patience() time.Duration {
 	n.dialing.Lock()
 	defer n.dialing.Unlock()
 	if len(n.hops) == 0 {
@@ -105,6 +119,13 @@ func (n *SSH) Address() (string, error) {
 	return found[0], nil
 }
 
+// Lost is why the node can't be reached now, nil if it can or nobody has tried.
+func (n *SSH) Lost() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.fault(n.failed)
+}
+
 // link is a connection that is alive, opened if there is none.
 func (n *SSH) link(ctx context.Context) (*link, error) {
 	l, err := n.take(ctx, 0)
@@ -114,6 +135,11 @@ func (n *SSH) link(ctx context.Context) (*link, error) {
 // take is a connection with room for so many sessions more, which it reserves. Where a
 // connection that was there is gone, it is tried anew until patience is at its end.
 func (n *SSH) take(ctx context.Context, sessions int) (*link, error) {
+	l, err := n.wait(ctx, sessions)
+	return l, n.fault(err)
+}
+
+func (n *SSH) wait(ctx context.Context, sessions int) (*link, error) {
 	wait := 250 * time.Millisecond
 	var since time.Time
 	for {
@@ -133,13 +159,16 @@ func (n *SSH) take(ctx context.Context, sessions int) (*link, error) {
 			}
 		}
 		err = n.open(ctx, sessions)
+		n.mu.Lock()
+		n.failed = err
+		n.mu.Unlock()
 		if err == nil {
 			continue
 		}
 		if since.IsZero() {
 			since = time.Now()
 		}
-		if !was || !errors.Is(err, targets.ErrUnreachable) || time.Since(since) > n.patience() {
+		if !was || !errors.Is(err, targets.ErrUnreachable) || time.Since(since) > n.Patience() {
 			n.mu.Lock()
 			n.was = false // the next call does not wait as long again
 			n.mu.Unlock()
@@ -245,7 +274,7 @@ func (n *SSH) session(ctx context.Context) (*goph.Cmd, *link, func(), error) {
 			}
 			n.give(l)
 			if err := n.fewer(ctx, l, o.err, begun); err != nil {
-				return nil, nil, nil, err
+				return nil, nil, nil, n.fault(err)
 			}
 		case <-ctx.Done():
 			l.ended.Go(func() { // it may be opened yet
@@ -254,7 +283,7 @@ func (n *SSH) session(ctx context.Context) (*goph.Cmd, *link, func(), error) {
 				}
 				n.give(l)
 			})
-			return nil, nil, nil, fmt.Errorf("open a session on %s: %w", n.opts.Name, context.Cause(ctx))
+			return nil, nil, nil, n.fault(fmt.Errorf("open a session on %s: %w", n.opts.Name, context.Cause(ctx)))
 		}
 	}
 }
@@ -300,7 +329,7 @@ func (n *SSH) Dial(ctx context.Context, network, address string) (net.Conn, erro
 		if !l.alive() {
 			err = l.why
 		}
-		return nil, fmt.Errorf("connect to %s on %s: %w", address, n.opts.Name, err)
+		return nil, n.fault(fmt.Errorf("connect to %s on %s: %w", address, n.opts.Name, err))
 	}
 	return conn, nil
 }

@@ -97,6 +97,13 @@ func (n *SSH) Folder(ctx context.Context, run string) (string, error) {
 	return path.Join(home, ".cache", "sparkrun", "run-"+hashOf(n.opts.Origin, run)), err
 }
 
+// EngineSocket is the socket of the container engine, Docker's or podman's, "" for
+// none.
+func (n *SSH) EngineSocket(ctx context.Context) (string, error) {
+	said, err := n.ask(ctx, "look for its container engine", ours("engine", nil), nil)
+	return strings.TrimSuffix(said, "\n"), err
+}
+
 // Memory is the node's memory.
 func (n *SSH) Memory(ctx context.Context) (targets.Memory, error) {
 	b, err := n.known(ctx)

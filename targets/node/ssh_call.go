@@ -30,6 +30,11 @@ type said struct {
 
 // run runs a script to its end.
 func (n *SSH) run(ctx context.Context, s *script, stdin io.Reader) (*said, error) {
+	out, err := n.runScript(ctx, s, stdin)
+	return out, n.fault(err)
+}
+
+func (n *SSH) runScript(ctx context.Context, s *script, stdin io.Reader) (*said, error) {
 	cmd, l, end, err := n.session(ctx)
 	if err != nil {
 		return nil, err
@@ -81,7 +86,7 @@ func (n *SSH) ask(ctx context.Context, what string, s *script, stdin io.Reader) 
 	defer cancel()
 	out, err := n.run(limited, s, stdin)
 	if err == nil && out.code != 0 {
-		err = scriptError(out)
+		err = n.fault(scriptError(out))
 	}
 	if err != nil {
 		return "", fmt.Errorf("%s on %s: %w", what, n.opts.Name, err)
@@ -137,7 +142,7 @@ func (n *SSH) Put(ctx context.Context, name string, r io.Reader, mode fs.FileMod
 	where := map[string]string{"dir": path.Dir(name), "base": path.Base(name)}
 	out, err := n.run(ctx, ours("put", where), in)
 	if err == nil && out.code != 0 {
-		err = scriptError(out)
+		err = n.fault(scriptError(out))
 	}
 	if err != nil {
 		return failed(err)

@@ -105,7 +105,7 @@ func (p *sshProcess) detach(ctx context.Context, program string) error {
 	p.folder = folder
 	values := map[string]string{"folder": folder, "mark": p.hash, "lease": "", "lifeline": ""}
 	if !p.cmd.Outlive {
-		p.lease = n.patience()
+		p.lease = n.Patience() * 3 / 2 // a connection that comes back in time finds it running
 		values["lease"] = strconv.FormatFloat(p.lease.Seconds(), 'f', -1, 64)
 	}
 	if p.cmd.Lifeline {
@@ -321,7 +321,7 @@ func (p *sshProcess) converse(ctx context.Context, program string) error {
 		case errors.As(err, &exit):
 			err = fmt.Errorf("exit status %d", exit.ExitStatus())
 		case err != nil:
-			err = p.node.broken(context.Background(), l, err)
+			err = p.node.fault(p.node.broken(context.Background(), l, err))
 		}
 		p.err = err
 		close(p.done)
