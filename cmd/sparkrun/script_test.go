@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"sparkrun":    func() { os.Exit(run(crashAt(os.Getenv(crashVariable)))) },
 		"faultserver": faultserver,
+		"rankserver":  rankserver,
 	})
 }
 
