@@ -18,8 +18,8 @@ func (r *run) adopt(ctx context.Context, srv *server) (bool, error) {
 	if r.restarts(s.Address) {
 		return false, nil // what is not ours is not ours to stop
 	}
-	strays, err := Strays(ctx, r.Tools)
-	if err != nil {
+	strays, err := Strays(ctx, r.reachable())
+	if err != nil && len(nodeErrors(err)) == 0 { // a node of the server is asked again at its start
 		return false, &Error{LaunchFailed, fmt.Errorf("look for a running %s: %w", s.Address, err)}
 	}
 	for _, m := range strays {
@@ -52,8 +52,8 @@ func (r *run) restarts(server string) bool {
 
 // adoptable reports whether a server that fits is running, for the check before a start.
 func (r *run) adoptable(ctx context.Context, s *plan.Server) bool {
-	strays, err := Strays(ctx, r.Tools)
-	if err != nil || r.restarts(s.Address) {
+	strays, err := Strays(ctx, r.reachable())
+	if err != nil && len(nodeErrors(err)) == 0 || r.restarts(s.Address) {
 		return false
 	}
 	for _, m := range strays {
@@ -64,4 +64,13 @@ func (r *run) adoptable(ctx context.Context, s *plan.Server) bool {
 		}
 	}
 	return false
+}
+
+// reachable are the tools without the nodes that do not answer any more.
+func (r *run) reachable() Tools {
+	t := r.Tools
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t.Nodes = slices.DeleteFunc(slices.Clone(t.Nodes), func(n string) bool { return r.lost[n] != nil })
+	return t
 }

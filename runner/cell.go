@@ -21,6 +21,10 @@ func (r *run) cell(c *plan.Cell) error {
 		r.leaveOut(c, cause)
 		return nil
 	}
+	if err := r.gone(r.server(c.Server)); err != nil {
+		r.skip(c, err.Error())
+		return nil
+	}
 	srv, err := r.acquire(r.Control.soft, c)
 	if err != nil {
 		return err
@@ -56,6 +60,10 @@ func (r *run) cell(c *plan.Cell) error {
 		return &Error{MeasureRowsLost, fmt.Errorf("run %s: %w", c.Name, err)}
 	}
 
+	boot, err := srv.bootIDs(ctx)
+	if err != nil {
+		return &Error{because(err, MeasureServerDied), fmt.Errorf("run %s: %w", c.Name, errors.Join(err, rows.Close()))}
+	}
 	keep := &recorder{rows: rows}
 	live := &load.Live{}
 	stopProgress := r.progress(c, live)
@@ -84,6 +92,7 @@ func (r *run) cell(c *plan.Cell) error {
 		}
 		cell.Entries[i].Beyond(r.info.Selftest)
 	}
+	r.markHosts(srv, boot, cell.Entries)
 	failure := r.failure(ctx, c, err, rows.Close(), out, cell.Entries)
 	outcome, cause := "succeeded", ""
 	switch {

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"sparkrun/runner/journal"
@@ -33,24 +35,39 @@ type Remain struct {
 	Containers []targets.MarkedContainer
 }
 
-// Found is what carries a mark on a node.
-type Found struct {
+// Found is what carries a mark, node by node.
+type Found []OnNode
+
+// OnNode is what carries a mark on a node.
+type OnNode struct {
+	Node       string
 	Processes  []targets.Process
 	Containers []targets.MarkedContainer
 }
 
-// find looks for what carries a mark on this machine, of any run.
-func find(ctx context.Context, t Tools) (Found, error) {
-	node, err := t.Node("local")
-	if err != nil {
-		return Found{}, err
+// Find looks for what carries a mark on this machine and the tools' nodes, of any run. The
+// error is of the nodes that could not be asked; what was found on the others is returned.
+func Find(ctx context.Context, t Tools) (Found, error) {
+	names := append([]string{"local"}, t.Nodes...)
+	found, errs := make(Found, len(names)), make([]error, len(names))
+	var wait sync.WaitGroup
+	for i, name := range names {
+		wait.Go(func() { found[i], errs[i] = findOn(ctx, t, name) })
 	}
-	processes, err := node.Processes(ctx)
-	if err != nil {
-		return Found{}, err
+	wait.Wait()
+	return found, errors.Join(errs...)
+}
+
+func findOn(ctx context.Context, t Tools, name string) (OnNode, error) {
+	out := OnNode{Node: name}
+	node, err := t.Node(name)
+	if err == nil {
+		out.Processes, err = node.Processes(ctx)
 	}
-	containers, err := containersOf(ctx, t)
-	return Found{processes, containers}, err
+	if err == nil {
+		out.Containers, err = containersOf(ctx, t, name)
+	}
+	return out, err
 }
 
 // String names it and what there is of it.
@@ -79,17 +96,24 @@ func Remaining(dir string, all Found) (Remains, error) {
 	for _, l := range journal.Leftover(lines) {
 		out.Servers = append(out.Servers, Remain{Line: l})
 	}
-	for _, p := range all.Processes {
-		if p.Mark.Run == dir {
-			s := out.server(p.Mark.Server, processKind)
-			s.Processes = append(s.Processes, p)
+	for _, on := range all {
+		for _, p := range on.Processes {
+			if p.Mark.Run == dir {
+				s := out.server(p.Mark.Server, processKind, on.Node)
+				s.Processes = append(s.Processes, p)
+			}
+		}
+		for _, c := range on.Containers {
+			if c.Mark.Run == dir {
+				s := out.server(c.Mark.Server, containerKind, on.Node)
+				s.Containers = append(s.Containers, c)
+			}
 		}
 	}
-	for _, c := range all.Containers {
-		if c.Mark.Run == dir {
-			s := out.server(c.Mark.Server, containerKind)
-			s.Containers = append(s.Containers, c)
-		}
+	for i := range out.Servers { // two nodes may be one machine
+		s := &out.Servers[i]
+		s.Processes = slices.Compact(slices.SortedFunc(slices.Values(s.Processes), func(a, b targets.Process) int { return cmp.Compare(a.Pid, b.Pid) }))
+		s.Containers = slices.Compact(slices.SortedFunc(slices.Values(s.Containers), func(a, b targets.MarkedContainer) int { return cmp.Compare(a.ID, b.ID) }))
 	}
 	for _, s := range out.Servers {
 		out.Kept = out.Kept && s.Line.Type == journal.Keep && s.alive()
@@ -104,28 +128,33 @@ func (m Remain) alive() bool {
 
 // server is the server of that name; one that the journal does not know is of a run whose
 // folder is gone, or a child that outlived its stop.
-func (m *Remains) server(name, kind string) *Remain {
+func (m *Remains) server(name, kind, node string) *Remain {
 	i := slices.IndexFunc(m.Servers, func(s Remain) bool { return s.Line.Name == name })
 	if i < 0 {
 		i = len(m.Servers)
-		m.Servers = append(m.Servers, Remain{Line: journal.Line{Type: journal.Create, Kind: kind, Name: name, Node: "local", Mark: m.Dir}})
+		m.Servers = append(m.Servers, Remain{Line: journal.Line{Type: journal.Create, Kind: kind, Name: name, Node: node, Mark: m.Dir}})
 	}
 	return &m.Servers[i]
 }
 
-// Strays are the runs that have something left on this machine, in the order of their
-// folders, wherever those are.
+// Strays are the runs that have something left on this machine and the tools' nodes, in the
+// order of their folders, wherever those are. The error is of the nodes that could not be
+// asked.
 func Strays(ctx context.Context, t Tools) ([]Remains, error) {
-	all, err := find(ctx, t)
-	if err != nil {
-		return nil, err
-	}
-	dirs := map[string]bool{}
-	for _, p := range all.Processes {
-		dirs[p.Mark.Run] = true
-	}
-	for _, c := range all.Containers {
-		dirs[c.Mark.Run] = true
+	all, unasked := Find(ctx, t)
+	out, err := all.strays()
+	return out, errors.Join(unasked, err)
+}
+
+func (f Found) strays() ([]Remains, error) {
+	all, dirs := f, map[string]bool{}
+	for _, on := range all {
+		for _, p := range on.Processes {
+			dirs[p.Mark.Run] = true
+		}
+		for _, c := range on.Containers {
+			dirs[c.Mark.Run] = true
+		}
 	}
 	var out []Remains
 	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
@@ -141,9 +170,12 @@ func Strays(ctx context.Context, t Tools) ([]Remains, error) {
 // Remove ends what is left of a server and proves that it is gone.
 func (m Remain) Remove(ctx context.Context, t Tools) error {
 	what := fmt.Sprintf("remove what is left of %s", m.Line.Name)
+	if m.Line.Node != "local" {
+		what += " on " + m.Line.Node
+	}
 	node, err := t.Node(m.Line.Node)
 	if err != nil {
-		return &Error{TeardownStillThere, fmt.Errorf("%s: %w", what, err)}
+		return &Error{because(err, TeardownStillThere), fmt.Errorf("%s: %w", what, err)}
 	}
 	if err := m.removeContainers(ctx, t); err != nil {
 		return err
@@ -151,7 +183,7 @@ func (m Remain) Remove(ctx context.Context, t Tools) error {
 	leader := targets.Process{Pid: m.Line.Pid, Started: m.Line.Started}
 	mark := targets.Mark{Run: m.Line.Mark, Server: m.Line.Name}
 	if _, err := node.End(ctx, mark, leader, leftoverGrace); err != nil {
-		return &Error{TeardownStillThere, fmt.Errorf("%s: %w", what, err)}
+		return &Error{because(err, TeardownStillThere), fmt.Errorf("%s: %w", what, err)}
 	}
 	// Somebody else may have the port by now; a process of ours would have been ended.
 	if l, err := node.Listener(ctx, m.Line.Port); err == nil && l != nil && l.Mark == mark {
@@ -215,13 +247,18 @@ func (m *Remains) update(lines []journal.Line) {
 }
 
 // sweep removes what earlier tries of this run and other runs that have died left on this
-// machine. What cannot be removed is a warning: the checks before each start decide.
+// machine and the plan's nodes. What cannot be removed is a warning: the checks before each start decide.
 func (r *run) sweep() {
 	ctx := r.Control.soft
 	warn := func(format string, args ...any) {
 		r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf(format, args...)})
 	}
-	own, err := r.ownRemains(ctx)
+	all, err := Find(ctx, r.Tools)
+	if err != nil {
+		r.lose(err)
+		warn("look for what earlier runs left: %v", err)
+	}
+	own, err := Remaining(r.dir, all)
 	if err != nil {
 		warn("look for what an earlier try left: %v", err)
 	}
@@ -232,7 +269,7 @@ func (r *run) sweep() {
 		}
 		r.log(journal.Line{Type: journal.Removed, Kind: s.Line.Kind, Name: s.Line.Name})
 	}
-	strays, err := Strays(ctx, r.Tools)
+	strays, err := all.strays()
 	if err != nil {
 		warn("look for what dead runs left: %v", err)
 	}
@@ -248,15 +285,6 @@ func (r *run) sweep() {
 			warn("%v", err)
 		}
 	}
-}
-
-// ownRemains is what an earlier try of this run left.
-func (r *run) ownRemains(ctx context.Context) (Remains, error) {
-	all, err := find(ctx, r.Tools)
-	if err != nil {
-		return Remains{}, err
-	}
-	return Remaining(r.dir, all)
 }
 
 func journalOf(dir string) string { return filepath.Join(dir, "journal.jsonl") }

@@ -27,6 +27,9 @@ type rank struct {
 	port       int // that it listens on for requests, 0 for none
 	log        logFile
 	before     targets.Memory // of the node, before the launch
+	dir        string         // on the node, where its files are
+	tunnel     *tunnel        // the way to it; nil for a direct one
+	caches     string         // what became of the node's page cache before the start, where it was to be dropped
 }
 
 // ranksOf are the programs that a server will be, replica by replica.

@@ -1,6 +1,11 @@
 package runner
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+
+	"sparkrun/targets"
+)
 
 // Reason is the documented code of why a run, server or cell failed.
 type Reason string
@@ -20,6 +25,10 @@ const (
 	ReadyWrongModel     Reason = "READY_WRONG_MODEL"
 	ReadyStalled        Reason = "READY_STALLED"
 	ReadyTimeout        Reason = "READY_TIMEOUT"
+	HostUnreachable     Reason = "HOST_UNREACHABLE"
+	HostKey             Reason = "HOST_KEY"
+	HostLogin           Reason = "HOST_LOGIN"
+	HostDiskFull        Reason = "HOST_DISK_FULL"
 	HostDocker          Reason = "HOST_DOCKER"
 	HostMemoryLow       Reason = "HOST_MEMORY_LOW"
 	MeasureServerDied   Reason = "MEASURE_SERVER_DIED"
@@ -54,6 +63,10 @@ func Reasons() []ReasonDoc {
 		{ReadyWrongModel, "The server serves, and not the model that was asked for."},
 		{ReadyStalled, "The server was not ready, and nothing of it changed for the time that stall allows."},
 		{ReadyTimeout, "The server was not ready within its deadline."},
+		{HostUnreachable, "The node did not answer over SSH: not there, off the network, or out of memory. Its remaining cells are skipped."},
+		{HostKey, "The node's SSH host key is not in known_hosts, or is another than the one there."},
+		{HostLogin, "The node refused the login over SSH, or its sshd allows no session."},
+		{HostDiskFull, "The node has no space left on its disk."},
 		{HostDocker, "The container engine (Docker or podman) did not answer."},
 		{HostMemoryLow, "The node had nearly no memory left, so the server was stopped before the machine stopped answering."},
 		{MeasureServerDied, "The server's program ended while it was being measured."},
@@ -81,4 +94,16 @@ func (e *Error) Unwrap() error { return e.Err }
 
 func fail(r Reason, format string, args ...any) error {
 	return &Error{r, fmt.Errorf(format, args...)}
+}
+
+// because is the reason of an error of a node, or otherwise where the node is not to blame.
+func because(err error, otherwise Reason) Reason {
+	for cause, reason := range map[error]Reason{
+		targets.ErrUnreachable: HostUnreachable, targets.ErrHostKey: HostKey, targets.ErrLogin: HostLogin, targets.ErrDiskFull: HostDiskFull,
+	} {
+		if errors.Is(err, cause) {
+			return reason
+		}
+	}
+	return otherwise
 }

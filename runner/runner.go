@@ -21,6 +21,7 @@ import (
 type Tools struct {
 	Self      string // path of this program
 	Node      func(name string) (targets.Node, error)
+	Nodes     []string // those beside this machine
 	Framework func(name string) (targets.Framework, bool)
 	// Containers is the container engine of a node.
 	Containers func(node string) (targets.Containers, error)
@@ -84,7 +85,9 @@ type run struct {
 	startErr map[string]error   // why a session's server is not there
 	sinkMu   sync.Mutex         // sinks see one call at a time
 	entries  map[string][]result.Entry
-	said     map[string]bool // notes of datasets
+	said     map[string]bool  // notes of datasets
+	lost     map[string]error // nodes that do not answer any more, by name
+	used     map[string]bool  // nodes on which a server was to be started, by name
 	problems problems
 	seq      int64
 	begun    time.Time
@@ -110,6 +113,8 @@ func Run(cfg Config) *Report {
 		images:   map[string]string{},
 		entries:  map[string][]result.Entry{},
 		said:     map[string]bool{},
+		lost:     map[string]error{},
+		used:     map[string]bool{},
 	}
 	digests := map[string]string{}
 	var order []string
@@ -134,6 +139,7 @@ func Run(cfg Config) *Report {
 		tasks = without(tasks, r.reuse())
 	}
 	walk(cfg.Control.soft, tasks, max(1, cfg.Parallelism), r.task, r.taskEnded)
+	r.cleanNodes()
 	return r.end()
 }
 
@@ -142,6 +148,7 @@ func (r *run) task(t *plan.Task) error {
 	r.emit(Event{Type: EventTaskStarted, Address: r.address(t), Kind: string(t.Kind)})
 	started := time.Now()
 	err := r.exec(t)
+	r.lose(err)
 	e := Event{Type: EventTaskEnded, Address: r.address(t), Kind: string(t.Kind), Outcome: Succeeded, Seconds: time.Since(started).Seconds()}
 	if err != nil {
 		e.Outcome, e.Message = Failed, err.Error()
@@ -170,6 +177,9 @@ func (r *run) exec(t *plan.Task) error {
 	}
 	switch t.Kind {
 	case plan.TaskCheck:
+		if err := r.gone(r.server(t.Subject)); err != nil {
+			return err
+		}
 		return r.checkServer(ctx, t)
 	case plan.TaskDataset:
 		return r.checkDataset(ctx, t)

@@ -42,6 +42,8 @@ func containerError(err error, otherwise Reason) error {
 	switch {
 	case err == nil:
 		return nil
+	case because(err, otherwise) != otherwise:
+		return &Error{because(err, otherwise), err}
 	case errors.Is(err, targets.ErrNoEngine):
 		return &Error{HostDocker, err}
 	case errors.Is(err, targets.ErrNameTaken):
@@ -56,7 +58,7 @@ func (r *run) startContainer(ctx context.Context, k *rank, l targets.Launch) err
 		return err
 	}
 	k.proc, err = k.containers.Start(ctx, targets.ContainerCmd{
-		Launch: l, Mark: r.mark(k.name), Dir: r.folder(k), Log: &redactedFile{Redact(file, r.Plan.Secrets), file},
+		Launch: l, Mark: r.mark(k.name), Dir: k.dir, Log: &redactedFile{Redact(file, r.Plan.Secrets), file},
 	})
 	if err != nil {
 		return containerError(errors.Join(err, file.Close()), LaunchFailed)
@@ -85,16 +87,19 @@ func (k *rank) howToRemove() string {
 	if k.containers != nil {
 		return "once the engine answers: sparkrun down"
 	}
+	if k.host != "local" {
+		return fmt.Sprintf("once %s answers: sparkrun down", k.host)
+	}
 	return fmt.Sprintf("end it yourself: kill -9 -- -%d", k.proc.Pid())
 }
 
-// containersOf are the engine's containers that carry a mark; none where there is no
-// engine.
-func containersOf(ctx context.Context, t Tools) ([]targets.MarkedContainer, error) {
+// containersOf are the containers of a node's engine that carry a mark; none where there is
+// no engine.
+func containersOf(ctx context.Context, t Tools, node string) ([]targets.MarkedContainer, error) {
 	if t.Containers == nil {
 		return nil, nil
 	}
-	engine, err := t.Containers("local")
+	engine, err := t.Containers(node)
 	if err != nil {
 		return nil, nil
 	}
@@ -106,11 +111,11 @@ func containersOf(ctx context.Context, t Tools) ([]targets.MarkedContainer, erro
 }
 
 // holder names the container in which a process runs, for the error about its port.
-func (r *run) holder(ctx context.Context, pid int) string {
+func (r *run) holder(ctx context.Context, node string, pid int) string {
 	if r.Tools.Containers == nil {
 		return ""
 	}
-	engine, err := r.Tools.Containers("local")
+	engine, err := r.Tools.Containers(node)
 	if err != nil {
 		return ""
 	}

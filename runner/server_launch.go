@@ -26,7 +26,7 @@ func failedStart(what fmt.Stringer, err error) error {
 	if known := (*Error)(nil); errors.As(err, &known) {
 		return &Error{known.Reason, fmt.Errorf("%s: %w", said, known.Err)}
 	}
-	return &Error{LaunchFailed, fmt.Errorf("%s: %w", said, err)}
+	return &Error{because(err, LaunchFailed), fmt.Errorf("%s: %w", said, err)}
 }
 
 // launch starts the server's programs on their nodes: all that can fail without touching
@@ -51,6 +51,9 @@ func (r *run) launch(ctx context.Context, srv *server) error {
 			return err
 		}
 	}
+	for _, k := range srv.nodes() {
+		r.dropCaches(ctx, k)
+	}
 	for _, k := range srv.ranks {
 		var err error
 		if k.before, err = k.node.Memory(ctx); err != nil {
@@ -72,6 +75,12 @@ func (r *run) openNodes(ctx context.Context, srv *server) error {
 		if k.node, err = r.Tools.Node(k.host); err != nil {
 			return failedStart(k, err)
 		}
+		if err = r.place(ctx, k); err != nil {
+			return failedStart(k, err)
+		}
+		r.mu.Lock()
+		r.used[k.host] = true
+		r.mu.Unlock()
 	}
 	for _, k := range srv.nodes() {
 		if err := r.memoryFree(ctx, k.node, srv.plan, k.host); err != nil {
@@ -88,7 +97,7 @@ func (r *run) plan(ctx context.Context, srv *server, replica int) ([]targets.Lau
 	head.port = s.Port
 	var err error
 	if head.port != 0 {
-		err = r.portFree(ctx, head.node, s)
+		err = r.portFree(ctx, head.node, s, head.host)
 	} else if head.port, err = freePort(ctx, head.node); err != nil {
 		err = failedStart(head, err)
 	}
@@ -105,7 +114,12 @@ func (r *run) plan(ctx context.Context, srv *server, replica int) ([]targets.Lau
 			return nil, failedStart(k, err)
 		}
 		n := &in.Nodes[i]
-		n.GPUs, n.RDMA, n.Dir = facts.GPUs, facts.RDMA, r.folder(k)
+		n.GPUs, n.RDMA, n.Dir = facts.GPUs, facts.RDMA, k.dir
+		if s.Framework == "sim" {
+			if in.Self, err = r.program(ctx, k, facts); err != nil {
+				return nil, failedStart(k, err)
+			}
+		}
 	}
 	if len(ranks) > 1 {
 		if in.FabricPort, err = freePorts(ctx, ranks); err != nil {
@@ -119,22 +133,34 @@ func (r *run) plan(ctx context.Context, srv *server, replica int) ([]targets.Lau
 	if len(launches) != len(ranks) {
 		return nil, failedStart(head, fmt.Errorf("it comes to %d programs on %d nodes", len(launches), len(ranks)))
 	}
+	at, err := r.reach(head, in.Nodes[0])
+	if err != nil {
+		return nil, failedStart(head, err)
+	}
 	srv.endpoints[replica] = targets.Endpoint{
-		URL:   "http://" + net.JoinHostPort(reachedAt(in.Nodes[0]), strconv.Itoa(head.port)) + "/v1",
+		URL:   "http://" + at + "/v1",
 		Model: s.ServedName(), Key: s.APIKey, Headers: s.Headers,
 	}
 	return launches, nil
 }
 
-// folder is where a rank's files are on its node.
-func (r *run) folder(k *rank) string { return filepath.Join(r.dir, "servers", fileName(k.name)) }
-
-// reachedAt is the address at which we reach what listens on a node.
-func reachedAt(n targets.RankNode) string {
-	if n.Local() {
-		return n.Listen()
+// reach is the address at which we reach a rank that will listen: the node's own, or a
+// tunnel's to it.
+func (r *run) reach(k *rank, n targets.RankNode) (string, error) {
+	port := strconv.Itoa(k.port)
+	remote, ok := k.node.(targets.Remote)
+	switch {
+	case !ok:
+		return net.JoinHostPort(n.Listen(), port), nil
+	case r.tunnels(k.host):
+		var err error
+		if k.tunnel, err = openTunnel(k.node, net.JoinHostPort("127.0.0.1", port)); err != nil {
+			return "", err
+		}
+		return k.tunnel.address(), nil
 	}
-	return n.Host
+	host, err := remote.Address()
+	return net.JoinHostPort(host, port), err
 }
 
 // prepare brings the images and files of a replica's ranks to their nodes.
@@ -149,7 +175,7 @@ func (r *run) prepare(ctx context.Context, ranks []*rank, launches []targets.Lau
 				return failedStart(k, fail(LaunchImage, "image %s is %s there, and %s on %s: pull it on both", l.Image, k.image, head.image, head.host))
 			}
 		}
-		if err := writeFiles(ctx, k.node, r.folder(k), l.Files); err != nil {
+		if err := writeFiles(ctx, k.node, k.dir, l.Files); err != nil {
 			return failedStart(k, err)
 		}
 	}
@@ -203,7 +229,7 @@ func listens(ctx context.Context, k *rank, port int) error {
 // startRank starts one program, written down before and after.
 func (r *run) startRank(ctx context.Context, k *rank, l targets.Launch) error {
 	k.log.begin()
-	r.log(journal.Line{Type: journal.Create, Kind: k.kind(), Name: k.name, Address: k.of, Node: k.host, Mark: r.dir, Port: k.port})
+	r.log(journal.Line{Type: journal.Create, Kind: k.kind(), Name: k.name, Address: k.of, Node: k.host, Mark: r.dir, Port: k.port, Caches: k.caches})
 	if err := r.startProgram(ctx, k, l); err != nil {
 		k.proc = nil // not a typed nil
 		r.log(journal.Line{Type: journal.Removed, Kind: k.kind(), Name: k.name})
@@ -226,7 +252,7 @@ func (r *run) startProcess(ctx context.Context, k *rank, l targets.Launch) (err 
 		env[name] = v
 	}
 	k.proc, err = k.node.Start(ctx, targets.Cmd{
-		Argv: l.Argv, Name: l.Name, Env: env, Lifeline: l.Lifeline, Mark: r.mark(k.name),
+		Argv: l.Argv, Name: l.Name, Env: env, Lifeline: l.Lifeline, Outlive: r.KeepServers, Mark: r.mark(k.name),
 		Log: k.log.path, Secrets: r.Plan.Secrets,
 	})
 	return err

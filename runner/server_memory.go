@@ -31,7 +31,7 @@ func MemoryFloor(m targets.Memory) uint64 { return min(3*gib, m.Total/32) }
 func (r *run) memoryFree(ctx context.Context, node targets.Node, s *plan.Server, host string) error {
 	m, err := node.Memory(ctx)
 	if err != nil {
-		return &Error{LaunchFailed, fmt.Errorf("check %s: %w", s.Address, err)}
+		return &Error{because(err, LaunchFailed), fmt.Errorf("check %s: %w", s.Address, err)}
 	}
 	if m.Total != 0 && m.Available < MemoryFloor(m) {
 		return fail(PreflightMemory, "check %s: %s has %s of %s available, and %s must be left: end what holds it", s.Address, host, size(m.Available), size(m.Total), size(MemoryFloor(m)))
@@ -54,7 +54,7 @@ func (r *run) memoryBack(ctx context.Context, k *rank) error {
 	for {
 		now, err := k.node.Memory(ctx)
 		if err != nil {
-			return &Error{TeardownMemory, fmt.Errorf("stop %s: %w", k, err)}
+			return &Error{because(err, TeardownMemory), fmt.Errorf("stop %s: %w", k, err)}
 		}
 		lost := missing(k.before, now)
 		if lost <= memorySlack {

@@ -164,12 +164,16 @@ func (r *run) stopNow(all []*rank) error {
 // exited is the error of a server a program of which has ended before it was ready.
 func exited(srv *server, k *rank) error {
 	<-k.proc.Logged()
-	code := LaunchExited
+	code := because(k.proc.Err(), LaunchExited)
 	switch {
+	case code != LaunchExited:
 	case errors.Is(k.proc.Err(), targets.ErrNoEngine):
 		code = HostDocker
 	case errors.Is(k.proc.Err(), targets.ErrOutOfMemory), k.log.diagnose().memory:
 		code = LaunchOutOfMemory
+	}
+	if code == HostUnreachable {
+		return &Error{code, fmt.Errorf("%s: %s was lost before it was ready: %w", waiting(srv, k.replica), k, k.proc.Err())}
 	}
 	if len(srv.ranks) == 1 {
 		return fail(code, "%s: its program ended (%v) before it was ready: %s", waiting(srv, k.replica), k.proc.Err(), k.log.died())
@@ -180,9 +184,12 @@ func exited(srv *server, k *rank) error {
 // died is the error of a server a program of which has ended while it was measured.
 func died(srv *server, k *rank) error {
 	<-k.proc.Logged()
-	code := MeasureServerDied
-	if errors.Is(k.proc.Err(), targets.ErrNoEngine) {
+	code := because(k.proc.Err(), MeasureServerDied)
+	if code == MeasureServerDied && errors.Is(k.proc.Err(), targets.ErrNoEngine) {
 		code = HostDocker
+	}
+	if code == HostUnreachable {
+		return &Error{code, fmt.Errorf("%s was lost while it was measured: %w", k, k.proc.Err())}
 	}
 	return fail(code, "%s ended (%v) while it was measured: %s%s", k, k.proc.Err(), k.log.died(), srv.others(k))
 }

@@ -51,6 +51,12 @@ func (r *run) down(ctx context.Context, srv *server) error {
 // endRank stops one program of a server.
 func (r *run) endRank(ctx context.Context, s *plan.Server, k *rank) error {
 	survivors, err := k.proc.Stop(ctx, s.Stop.Grace)
+	if k.tunnel != nil {
+		err = errors.Join(err, k.tunnel.close())
+	}
+	if reason := because(err, ""); reason != "" {
+		return &Error{reason, fmt.Errorf("stop %s: %s may still hold up to %s: %w: %s", k, k.host, size(k.holds()), err, k.howToRemove())}
+	}
 	if errors.Is(err, targets.ErrNoEngine) {
 		return &Error{HostDocker, fmt.Errorf("stop %s: %w: %s", k, err, k.howToRemove())}
 	}
@@ -64,10 +70,13 @@ func (r *run) endRank(ctx context.Context, s *plan.Server, k *rank) error {
 		return nil
 	}
 	if err := portClosed(ctx, k.node, k.port); err != nil {
-		return &Error{TeardownPortAnswers, fmt.Errorf("stop %s: %w", k, err)}
+		return &Error{because(err, TeardownPortAnswers), fmt.Errorf("stop %s: %w", k, err)}
 	}
 	return nil
 }
+
+// holds is the most memory that a rank can have taken: what was available before it.
+func (k *rank) holds() uint64 { return k.before.Available }
 
 // portClosed waits until nobody listens on a port.
 func portClosed(ctx context.Context, node targets.Node, port int) error {

@@ -50,10 +50,10 @@ func (r *run) checkServer(ctx context.Context, t *plan.Task) error {
 		checked[name] = true
 		node, err := r.Tools.Node(name)
 		if err != nil {
-			return &Error{LaunchFailed, fmt.Errorf("start %s on %s: %w", s.Address, name, err)}
+			return &Error{because(err, LaunchFailed), fmt.Errorf("start %s on %s: %w", s.Address, name, err)}
 		}
 		if s.Port != 0 && i == 0 {
-			if err := r.portFree(ctx, node, s); err != nil {
+			if err := r.portFree(ctx, node, s, name); err != nil {
 				return err
 			}
 		}
@@ -65,17 +65,17 @@ func (r *run) checkServer(ctx context.Context, t *plan.Task) error {
 }
 
 // portFree waits for nobody: a port that is taken now would be measured instead.
-func (r *run) portFree(ctx context.Context, node targets.Node, s *plan.Server) error {
+func (r *run) portFree(ctx context.Context, node targets.Node, s *plan.Server, host string) error {
 	l, err := node.Listener(ctx, s.Port)
 	switch {
 	case err != nil:
-		return &Error{LaunchFailed, fmt.Errorf("check %s: %w", s.Address, err)}
+		return &Error{because(err, LaunchFailed), fmt.Errorf("check %s: %w", s.Address, err)}
 	case l == nil:
 		return nil
 	case l.Mark.Run != "":
 		return fail(PreflightPortTaken, "check %s: port %d is taken by %s of the run %s (pid %d): stop it with: sparkrun down %s", s.Address, s.Port, l.Mark.Server, filepath.Base(l.Mark.Run), l.Pid, l.Mark.Run)
 	case l.Pid != 0:
-		if name := r.holder(ctx, l.Pid); name != "" {
+		if name := r.holder(ctx, host, l.Pid); name != "" {
 			return fail(PreflightPortTaken, "check %s: port %d is taken by container %s (%s): stop it with: docker stop %s, or set another port", s.Address, s.Port, name, l.Name, name)
 		}
 		return fail(PreflightPortTaken, "check %s: port %d is taken by pid %d (%s): stop it, or set another port", s.Address, s.Port, l.Pid, l.Name)

@@ -31,6 +31,9 @@ func (t BlockType) example() string {
 // Blocks are the blocks of the language.
 func Blocks() []BlockType { return topBlocks }
 
+// NodeAttrs are the attributes of a node block.
+func NodeAttrs() []schema.Attr { return blockType(topBlocks, "node").Attrs }
+
 // laterBlocks are designed and not built.
 var laterBlocks = map[string]string{
 	"generator": "the load comes from this machine",
@@ -202,6 +205,8 @@ var topBlocks = []BlockType{
 		bare("identity_file", schema.Path, "the SSH client's", "Key."), bare("jump", schema.String, none, "Host to go through."), bare("fabric_ip", schema.String, "host, where that is an address", "Address for traffic between the ranks of a server."),
 		bare("interface", schema.String, "whichever the engine finds", "Network interface of that address; several with commas, as in \"enp1s0f1np1,enP2p1s0f1np1\"."), bare("env", schema.StringMap, none, "Environment of what runs there; a server's own goes before it."), bare("labels", schema.StringMap, none, "Words about it."),
 		bare("price_per_hour", schema.Float, none, "What an hour costs."),
+		oneOf(attr("access", schema.String, schema.Plain("direct"), "The way to the ports of its servers: their own address, or through the SSH connection, which is measured along (mark tunnelled)."), "direct", "ssh_tunnel"),
+		attr("drop_caches", schema.Bool, false, "Empty the page cache before each server start, with sudo -n where the user is not root; it is recorded whether that could be done."),
 	}},
 	{Name: "server", Label: true, Doc: "An inference server.", Attrs: append(append([]schema.Attr{}, serverAttrs...), engineAttrs...), Free: "those of the framework (sparkrun help NAME)", Blocks: serverBlocks},
 	{Name: "dataset", Label: true, Doc: "What is sent.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "Its type; sparkrun dataset --help lists them.")}, Free: "those of the type (sparkrun help NAME)"},

@@ -37,7 +37,7 @@ func (l *loader) nodes() {
 }
 
 // remoteAttrs say how a machine is reached, which this one need not be.
-var remoteAttrs = []string{"host", "hostfile", "port", "user", "identity_file", "jump"}
+var remoteAttrs = []string{"host", "hostfile", "port", "user", "identity_file", "jump", "access"}
 
 // checkNode finds what is wrong with a machine's block.
 func (l *loader) checkNode(b *hclsyntax.Block, v schema.Values) {

@@ -85,7 +85,6 @@ func (l *loader) servers() {
 		}
 		s.APIKey, _ = v["api_key"].(schema.Text)
 		s.Headers, _ = v["headers"].(map[string]schema.Text)
-		s.Launches = s.URL != "" || (kind.Launches && !slices.ContainsFunc(s.Nodes, func(n string) bool { return n != "local" }))
 		for _, n := range []string{"url", "model", "port", "api_key", "headers"} {
 			delete(v, n)
 		}
@@ -111,9 +110,6 @@ func (l *loader) servers() {
 			}
 		}
 		l.problems(b, kind, mergeValues(v, schema.Values{"url": schema.Plain(s.URL), "options": s.Options, schema.RanksValue: int64(len(s.Group(0)))}))
-		if !s.Launches {
-			l.warnf(b.DefRange(), "Server that this version can't launch", "%s: this version starts servers on this machine only; apply refuses it unless url is set or nodes is left out.", s.Address)
-		}
 	}
 }
 

@@ -40,8 +40,11 @@ type Cmd struct {
 	// Lifeline keeps standard input open for as long as we live: a program that exits
 	// when it closes cannot be orphaned by our death.
 	Lifeline bool
-	Mark     Mark
-	Output   io.Writer // standard output and error together
+	// Outlive says that it is to go on without us. A node that is not this machine ends
+	// other programs within a minute or two of our death.
+	Outlive bool
+	Mark    Mark
+	Output  io.Writer // standard output and error together
 	// Log is the file that gets the output instead of Output, with Secrets replaced. It
 	// is written by a process of its own, so that the program can outlive us.
 	Log     string
@@ -105,6 +108,40 @@ type Facts struct {
 	RDMA     bool   `json:"rdma"` // /dev/infiniband is there
 	MemTotal uint64 `json:"mem_total_bytes"`
 	MemFree  uint64 `json:"mem_available_bytes"`
+}
+
+// The ways in which a node that is not this machine fails that are told apart.
+var (
+	ErrUnreachable = errors.New("the node does not answer")
+	ErrHostKey     = errors.New("the host key is not trusted")
+	ErrLogin       = errors.New("the node refused the login")
+	ErrDiskFull    = errors.New("no space left on device")
+)
+
+// NodeError is an error of a node itself, not of what was asked of it.
+type NodeError struct {
+	Node string // its name
+	Err  error
+}
+
+// Error is what went wrong.
+func (e *NodeError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what went wrong.
+func (e *NodeError) Unwrap() error { return e.Err }
+
+// Remote is what a node that is not this machine has beyond Node.
+type Remote interface {
+	Node
+	// Address is the literal address at which the node was found, for its servers' ports.
+	Address() (string, error)
+	// Folder is where a run's files are on the node: its own path means nothing there.
+	Folder(ctx context.Context, run string) (string, error)
+	// PutProgram brings this program's file to the node, unless it is there, and returns
+	// its path.
+	PutProgram(ctx context.Context, file string) (string, error)
+	// Clean removes a run's folder, unless a program of it is running.
+	Clean(ctx context.Context, run string) error
 }
 
 // Node is a machine on which servers run.

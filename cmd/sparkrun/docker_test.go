@@ -278,7 +278,7 @@ func TestContainers(t *testing.T) {
 		}
 	})
 	t.Run("image missing", func(t *testing.T) {
-		apply(t, "image", "", `LAUNCH_IMAGE: start server\.a on local: pull image 127\.0\.0\.1:9/none:1`, "--var", "image=127.0.0.1:9/none:1")
+		apply(t, "image", "", `LAUNCH_IMAGE: start server\.a: pull image 127\.0\.0\.1:9/none:1`, "--var", "image=127.0.0.1:9/none:1")
 		apply(t, "image2", "", goodMeasured, "--var", "image=127.0.0.1:9/none:1")
 		nothingLeft(t)
 	})

@@ -27,6 +27,7 @@ func faultserver() {
 	urlFile := flag.String("url", os.DevNull, "file that gets the URL")
 	life := flag.String("life", "", "what goes wrong with the server as a whole")
 	port := flag.Int("port", 0, "port to listen on")
+	host := flag.String("host", "127.0.0.1", "address to listen on")
 	flag.Parse()
 	if *mode == "bind" {
 		hold(*urlFile)
@@ -35,7 +36,7 @@ func faultserver() {
 	if begin := lives[*life]; begin != nil {
 		begin()
 	}
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", *port))
+	l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", *host, *port))
 	if err != nil {
 		panic(err)
 	}

@@ -10,7 +10,8 @@
 //
 //	run        version, scenario, plan digests: {"cells": {canonical: digest}}
 //	create     kind ("process" or "container"), name (the session), address, node, mark (the
-//	           run's folder, as processes and containers carry it), port: about to be created
+//	           run's folder, as processes and containers carry it), port, caches (of the node,
+//	           "dropped" or why not, where they were to be): about to be created
 //	created    kind, name, pid, started (process start time in clock ticks), image (a
 //	           container's digest): exists
 //	keep       kind, name, url, model, digest (of the server): left running on purpose

@@ -47,6 +47,7 @@ type Line struct {
 	Port    int    `json:"port,omitempty"`
 	URL     string `json:"url,omitempty"`
 	Image   string `json:"image,omitempty"`
+	Caches  string `json:"caches,omitempty"`
 
 	Canonical string `json:"canonical,omitempty"`
 	Number    int    `json:"number,omitempty"`

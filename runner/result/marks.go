@@ -21,6 +21,8 @@ func Marks() []MarkDoc {
 	return []MarkDoc{
 		{"client_limited", false, "This client sent late: p99 send lag over 10 ms, or over 1 % of the median TTFT if that is more."},
 		{"network_limited", false, "The network is far: p99 of the connections' round trips (the kernel's; else of connect_ms) over 5 % of the median TTFT, and over 0.2 ms (2 ms)."},
+		{"tunnelled", false, "Requests went through an SSH connection (access = \"ssh_tunnel\"), whose one cipher and window all streams share."},
+		{"rebooted", true, "A node of the server was started anew while the cell was measured."},
 		{"shared_client", false, "Other cells were loading from this client at the same time (--parallelism)."},
 		{"not_warm", false, "A warm-up that was to go on until it is stable was ended by a limit before."},
 		{"not_steady", false, "The output-token rate has a trend over the window, or requests piled up in an open loop."},

@@ -71,9 +71,7 @@ type Server struct {
 	Options schema.Values `json:"options"`
 	Ready   Ready         `json:"ready"`
 	Stop    Stop          `json:"stop"`
-	// Launches says whether this build can start it (or attach to it).
-	Launches bool   `json:"launches"`
-	Digest   string `json:"digest"` // hex, over everything above that shapes a number
+	Digest  string        `json:"digest"` // hex, over everything above that shapes a number
 }
 
 // Ready is how long a server may take to be ready.

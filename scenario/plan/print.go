@@ -119,9 +119,6 @@ func where(s *Server) string {
 	if len(groups) > 1 {
 		on += fmt.Sprintf(" (%d replicas, balance %s)", len(groups), s.Balance)
 	}
-	if !s.Launches {
-		on += " (this version starts servers on this machine only)"
-	}
 	return on
 }
 

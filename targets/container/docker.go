@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,17 +25,26 @@ import (
 const (
 	labelRun    = "sparkrun.run"
 	labelServer = "sparkrun.server"
+	labelFrom   = "sparkrun.from" // the machine whose run it is, on a node
 )
 
 // callLimit is how long one call of the engine may take; it answers in milliseconds, and a
 // machine without memory never.
 const callLimit = 30 * time.Second
 
-// Docker is the container engine of this machine.
+// Docker is the container engine of a machine.
 type Docker struct {
 	api  *client.Client
-	home string // of the user, for mounts that begin with ~/
+	home func(ctx context.Context) (string, error) // of the user, for mounts that begin with ~/
+	// from is the machine whose runs are seen, "" for those of the engine's own machine: two
+	// that use a node leave each other's containers alone.
+	from string
+	lost func() error  // why the node can't be reached now, nil if it can
+	wait time.Duration // how long a node may be away
 }
+
+// patience is how long a question after a broken stream may take.
+func (d *Docker) patience() time.Duration { return callLimit + d.wait }
 
 var _ targets.Containers = (*Docker)(nil)
 
@@ -49,7 +59,37 @@ func Open(lookup func(string) (string, bool)) (*Docker, error) {
 		return nil, fmt.Errorf("open the container engine: %w", err)
 	}
 	home, _ := lookup("HOME")
-	return &Docker{api, home}, nil
+	return &Docker{api: api, home: func(context.Context) (string, error) { return home, nil }, lost: func() error { return nil }}, nil
+}
+
+// Remote is a machine whose engine is reached through its connection.
+type Remote interface {
+	Dial(ctx context.Context, network, address string) (net.Conn, error)
+	Home(ctx context.Context) (string, error)
+	// EngineSocket is the path of the engine's socket, "" for none.
+	EngineSocket(ctx context.Context) (string, error)
+	// Lost is why it can't be reached now, nil if it can.
+	Lost() error
+	// Patience is how long it may be away until it counts as gone.
+	Patience() time.Duration
+}
+
+// OpenRemote is the engine of a node, used by the machine from. It does not connect.
+func OpenRemote(node Remote, from string) (*Docker, error) {
+	api, err := client.New(client.WithHost("http://engine"), client.WithDialContext(func(ctx context.Context, _, _ string) (net.Conn, error) {
+		socket, err := node.EngineSocket(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if socket == "" {
+			return nil, errors.New("there is no socket of Docker or podman")
+		}
+		return node.Dial(ctx, "unix", socket)
+	}))
+	if err != nil {
+		return nil, fmt.Errorf("open the container engine: %w", err)
+	}
+	return &Docker{api: api, home: node.Home, from: from, lost: node.Lost, wait: node.Patience()}, nil
 }
 
 // socket is the first socket that is there, Docker's if none is.
@@ -71,11 +111,17 @@ func socket(lookup func(string) (string, bool)) string {
 func (d *Docker) Close() error { return d.api.Close() }
 
 // wrap says what was being done, and whether the engine answered at all.
-func wrap(err error, format string, args ...any) error {
+func (d *Docker) wrap(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
 	}
 	what := fmt.Sprintf(format, args...)
+	if node := (*targets.NodeError)(nil); errors.As(err, &node) {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if lost := d.lost(); lost != nil {
+		return fmt.Errorf("%s: %w", what, lost)
+	}
 	if client.IsErrConnectionFailed(err) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s: %w: %w", what, targets.ErrNoEngine, err)
 	}
@@ -86,17 +132,17 @@ func wrap(err error, format string, args ...any) error {
 func (d *Docker) Image(ctx context.Context, ref string, progress func(string)) (string, error) {
 	digest, err := d.digest(ctx, ref)
 	if err == nil || !errdefs.IsNotFound(err) {
-		return digest, wrap(err, "look for image %s", ref)
+		return digest, d.wrap(err, "look for image %s", ref)
 	}
 	pull, err := d.api.ImagePull(ctx, ref, client.ImagePullOptions{})
 	if err != nil {
-		return "", wrap(err, "pull image %s", ref)
+		return "", d.wrap(err, "pull image %s", ref)
 	}
 	defer pull.Close()
 	layers := map[string][2]int64{} // layer → bytes here, bytes in all
 	for m, err := range pull.JSONMessages(ctx) {
 		if err != nil {
-			return "", wrap(err, "pull image %s", ref)
+			return "", d.wrap(err, "pull image %s", ref)
 		}
 		if m.Error != nil {
 			return "", fmt.Errorf("pull image %s: %s", ref, m.Error.Message)
@@ -111,7 +157,7 @@ func (d *Docker) Image(ctx context.Context, ref string, progress func(string)) (
 		}
 	}
 	digest, err = d.digest(ctx, ref)
-	return digest, wrap(err, "look for image %s", ref)
+	return digest, d.wrap(err, "look for image %s", ref)
 }
 
 // Digest is the digest of an image that is there, "" for one that is not.
@@ -120,7 +166,7 @@ func (d *Docker) Digest(ctx context.Context, ref string) (string, error) {
 	if errdefs.IsNotFound(err) {
 		return "", nil
 	}
-	return digest, wrap(err, "look for image %s", ref)
+	return digest, d.wrap(err, "look for image %s", ref)
 }
 
 // digest is the manifest digest of an image, its id where it comes from no registry.
@@ -142,8 +188,10 @@ func (d *Docker) digest(ctx context.Context, ref string) (string, error) {
 // Name is the name of a mark's container: the run's folder is in it as a hash, since two runs may
 // have the same id. It never contains "sparkrun_", which the Python tool of that name
 // takes for its own.
-func Name(m targets.Mark) string {
-	sum := sha256.Sum256([]byte(m.Run))
+func Name(m targets.Mark) string { return nameOf(m, "") }
+
+func nameOf(m targets.Mark, from string) string {
+	sum := sha256.Sum256([]byte(from + m.Run))
 	clean := strings.Map(func(r rune) rune {
 		if r < 128 && (r == '.' || r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z') {
 			return r
@@ -153,7 +201,12 @@ func Name(m targets.Mark) string {
 	return "sparkrun-" + clean + "-" + hex.EncodeToString(sum[:4])
 }
 
-func markOf(labels map[string]string) targets.Mark {
+// markOf is the mark of a container, none if it is another machine's.
+func (d *Docker) markOf(labels map[string]string) targets.Mark {
+	if labels[labelFrom] != d.from {
+		return targets.Mark{}
+	}
+
 	return targets.Mark{Run: labels[labelRun], Server: labels[labelServer]}
 }
 
@@ -163,11 +216,13 @@ func (d *Docker) Marked(ctx context.Context) ([]targets.MarkedContainer, error) 
 	defer cancel()
 	found, err := d.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: client.Filters{}.Add("label", labelRun)})
 	if err != nil {
-		return nil, wrap(err, "list containers")
+		return nil, d.wrap(err, "list containers")
 	}
 	var out []targets.MarkedContainer
 	for _, c := range found.Items {
-		out = append(out, targets.MarkedContainer{ID: c.ID, Name: strings.TrimPrefix(slices.Concat(c.Names, []string{c.ID})[0], "/"), Mark: markOf(c.Labels), Running: c.State == container.StateRunning})
+		if m := d.markOf(c.Labels); m.Run != "" {
+			out = append(out, targets.MarkedContainer{ID: c.ID, Name: strings.TrimPrefix(slices.Concat(c.Names, []string{c.ID})[0], "/"), Mark: m, Running: c.State == container.StateRunning})
+		}
 	}
 	return out, nil
 }
@@ -197,17 +252,17 @@ func (d *Docker) remove(ctx context.Context, id, name string, grace time.Duratio
 	defer cancel()
 	seconds := int((grace + time.Second - 1) / time.Second)
 	if _, err := d.api.ContainerStop(ctx, id, client.ContainerStopOptions{Timeout: &seconds}); err != nil && !errdefs.IsNotFound(err) {
-		return wrap(err, "stop container %s", name)
+		return d.wrap(err, "stop container %s", name)
 	}
 	if _, err := d.api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true}); err != nil && !errdefs.IsNotFound(err) {
-		return wrap(err, "remove container %s", name)
+		return d.wrap(err, "remove container %s", name)
 	}
 	_, err := d.api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
 	switch {
 	case err == nil:
 		return fmt.Errorf("remove container %s: it is still there", name)
 	case !errdefs.IsNotFound(err):
-		return wrap(err, "look for container %s", name)
+		return d.wrap(err, "look for container %s", name)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -34,11 +35,11 @@ func TestBytes(t *testing.T) {
 
 // TestConfig: what the API is asked for is what plan prints.
 func TestConfig(t *testing.T) {
-	d := &Docker{home: "/home/u"}
+	d := &Docker{home: func(context.Context) (string, error) { return "/home/u", nil }}
 	l := targets.Launch{Argv: []string{"serve", "a b"}, Image: "i:1", Files: []targets.File{{Name: "f.yml"}}, Container: targets.Container{
 		Mounts: []string{"~/.cache:/c", "/m:/m:ro"}, Devices: []string{"/dev/infiniband"}, ShmSize: "1g", Memory: "2g", GPUs: true, Privileged: true, ReplaceEntrypoint: true,
 	}}
-	config, host, err := d.config(targets.ContainerCmd{Launch: l, Mark: targets.Mark{Run: "/r", Server: "s"}, Dir: "/r/servers/s"})
+	config, host, err := d.config(t.Context(), targets.ContainerCmd{Launch: l, Mark: targets.Mark{Run: "/r", Server: "s"}, Dir: "/r/servers/s"})
 	if err != nil || strings.Join(config.Entrypoint, "|") != "serve|a b" || config.Cmd != nil || config.Labels["sparkrun.run"] != "/r" || config.Labels["sparkrun.server"] != "s" {
 		t.Errorf("%+v, %v", config, err)
 	}
@@ -47,7 +48,7 @@ func TestConfig(t *testing.T) {
 		t.Errorf("%+v", host)
 	}
 	l.Entrypoint = []string{"/init"}
-	if config, _, _ := d.config(targets.ContainerCmd{Launch: l}); config.Entrypoint[0] != "/init" || len(config.Cmd) != 2 {
+	if config, _, _ := d.config(t.Context(), targets.ContainerCmd{Launch: l}); config.Entrypoint[0] != "/init" || len(config.Cmd) != 2 {
 		t.Errorf("%+v", config)
 	}
 }

@@ -24,11 +24,11 @@ import (
 // Start creates and starts the container of a launch. One of ours that has its name is
 // removed first; one that is not ours is an error that names it.
 func (d *Docker) Start(ctx context.Context, c targets.ContainerCmd) (targets.Proc, error) {
-	config, host, err := d.config(c)
+	config, host, err := d.config(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	called := Name(c.Mark)
+	called := nameOf(c.Mark, d.from)
 	if err := d.freeName(ctx, called, c.Mark); err != nil {
 		return nil, err
 	}
@@ -36,10 +36,10 @@ func (d *Docker) Start(ctx context.Context, c targets.ContainerCmd) (targets.Pro
 	defer cancel()
 	made, err := d.api.ContainerCreate(short, client.ContainerCreateOptions{Config: config, HostConfig: host, Name: called})
 	if err != nil {
-		return nil, wrap(err, "create container %s", called)
+		return nil, d.wrap(err, "create container %s", called)
 	}
 	if _, err := d.api.ContainerStart(short, made.ID, client.ContainerStartOptions{}); err != nil {
-		return nil, errors.Join(wrap(err, "start container %s", called), d.remove(context.WithoutCancel(ctx), made.ID, called, 0))
+		return nil, errors.Join(d.wrap(err, "start container %s", called), d.remove(context.WithoutCancel(ctx), made.ID, called, 0))
 	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p := &running{docker: d, id: made.ID, name: called, stopWatch: stop, done: make(chan struct{}), logged: make(chan struct{})}
@@ -57,17 +57,20 @@ func (d *Docker) freeName(ctx context.Context, called string, m targets.Mark) er
 	case errdefs.IsNotFound(err):
 		return nil
 	case err != nil:
-		return wrap(err, "look for container %s", called)
-	case there.Container.Config == nil || markOf(there.Container.Config.Labels) != m:
+		return d.wrap(err, "look for container %s", called)
+	case there.Container.Config == nil || d.markOf(there.Container.Config.Labels) != m:
 		return fmt.Errorf("container %s: %w: remove it with: docker rm -f %s", called, targets.ErrNameTaken, called)
 	}
 	return d.remove(ctx, there.Container.ID, called, 0)
 }
 
 // config is what the API takes for a launch.
-func (d *Docker) config(c targets.ContainerCmd) (*container.Config, *container.HostConfig, error) {
+func (d *Docker) config(ctx context.Context, c targets.ContainerCmd) (*container.Config, *container.HostConfig, error) {
 	l := c.Launch
 	config := &container.Config{Image: l.Image, Cmd: l.Argv, Labels: map[string]string{labelRun: c.Mark.Run, labelServer: c.Mark.Server}}
+	if d.from != "" {
+		config.Labels[labelFrom] = d.from
+	}
 	if l.ReplaceEntrypoint {
 		config.Entrypoint = l.Entrypoint
 		if len(l.Entrypoint) == 0 { // an empty one would mean the image's
@@ -101,7 +104,11 @@ func (d *Docker) config(c targets.ContainerCmd) (*container.Config, *container.H
 	}
 	for _, m := range l.Mounts {
 		if strings.HasPrefix(m, "~/") {
-			m = d.home + m[1:]
+			home, err := d.home(ctx)
+			if err != nil {
+				return nil, nil, err
+			}
+			m = home + m[1:]
 		}
 		host.Binds = append(host.Binds, m)
 	}
@@ -149,19 +156,44 @@ func (p *running) Err() error {
 	}
 }
 
-// wait waits for the container's end.
+// wait waits for the container's end, over as many connections to its engine as it takes.
 func (p *running) wait(ctx context.Context) {
 	defer close(p.done)
-	w := p.docker.api.ContainerWait(ctx, p.id, client.ContainerWaitOptions{})
-	select {
-	case r := <-w.Result:
-		p.err = p.how(r.StatusCode)
-	case err := <-w.Error:
-		if ctx.Err() == nil && !errdefs.IsNotFound(err) {
-			err = fmt.Errorf("%w: %w", targets.ErrNoEngine, err) // the stream to it broke
+	for {
+		w := p.docker.api.ContainerWait(ctx, p.id, client.ContainerWaitOptions{})
+		select {
+		case r := <-w.Result:
+			p.err = p.how(r.StatusCode)
+			return
+		case err := <-w.Error:
+			if ctx.Err() == nil && !errdefs.IsNotFound(err) && p.goesOn(ctx) {
+				continue
+			}
+			p.err = p.broken(ctx, err)
+			return
 		}
-		p.err = fmt.Errorf("watch container %s: %w", p.name, err)
 	}
+}
+
+// goesOn reports whether the container still runs, after the stream to the engine broke: a
+// node is connected to anew for the question.
+func (p *running) goesOn(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, p.docker.patience())
+	defer cancel()
+	_, err := p.docker.api.ContainerInspect(ctx, p.id, client.ContainerInspectOptions{})
+	return err == nil // one that has ended is waited for no time
+}
+
+// broken is why a container can't be watched any more.
+func (p *running) broken(ctx context.Context, err error) error {
+	switch lost := p.docker.lost(); {
+	case ctx.Err() != nil || errdefs.IsNotFound(err):
+	case lost != nil:
+		err = lost
+	default:
+		err = fmt.Errorf("%w: %w", targets.ErrNoEngine, err) // the stream to it broke
+	}
+	return fmt.Errorf("watch container %s: %w", p.name, err)
 }
 
 // how says how the container ended.
@@ -201,14 +233,38 @@ func (p *running) copyLogs(ctx context.Context, to io.WriteCloser) {
 		case <-ended:
 		}
 	}()
-	logs, err := p.docker.api.ContainerLogs(ctx, p.id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Follow: true})
-	if err == nil {
-		_, err = stdcopy.StdCopy(to, to, logs)
-		logs.Close()
+	out := &skipping{to: to}
+	var err error
+	for {
+		var logs client.ContainerLogsResult
+		out.seen = 0
+		logs, err = p.docker.api.ContainerLogs(ctx, p.id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Follow: true})
+		if err == nil {
+			_, err = stdcopy.StdCopy(out, out, logs)
+			logs.Close()
+		}
+		if err == nil || p.docker.from == "" || ctx.Err() != nil || !p.goesOn(ctx) {
+			break
+		}
 	}
 	if err != nil && ctx.Err() == nil && !errors.Is(err, os.ErrClosed) {
 		fmt.Fprintf(to, "sparkrun: the log of container %s breaks off: %v\n", p.name, err)
 	}
+}
+
+// skipping leaves out what has been written before: a log that breaks off is read again
+// from its beginning.
+type skipping struct {
+	to            io.Writer
+	seen, written int64 // bytes since the log's beginning, and those that were passed on
+}
+
+func (w *skipping) Write(b []byte) (int, error) {
+	fresh := b[min(int64(len(b)), max(0, w.written-w.seen)):]
+	w.seen += int64(len(b))
+	n, err := w.to.Write(fresh)
+	w.written += int64(n)
+	return len(b) - len(fresh) + n, err
 }
 
 // Stop stops and removes the container.

@@ -27,6 +27,9 @@ func checkSim(v schema.Values) []schema.Problem {
 // and ends when its standard input closes, so that it cannot outlive us unless it shall.
 func launchSim(s plan.Server, in targets.LaunchInput) ([]targets.Launch, error) {
 	argv := []string{in.Self, "sim", "--port", in.PortText()}
+	if n := in.Node(0); !n.Local() {
+		argv = append(argv, "--host", n.Listen())
+	}
 	if s.Model != "" {
 		argv = append(argv, "--model", s.Model)
 	}

@@ -2,7 +2,6 @@ package node
 
 import (
 	"bytes"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,40 +11,12 @@ import (
 	"sparkrun/targets"
 )
 
-// stat is what /proc/PID/stat says of a process (proc_pid_stat(5)).
-type stat struct {
-	pid     int
-	name    string
-	zombie  bool
-	session int
-	started uint64 // clock ticks since boot
-}
-
 func readStat(pid int) (stat, bool) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return stat{}, false
 	}
 	return parseStat(b)
-}
-
-// parseStat reads a line of /proc/PID/stat. The name stands in parentheses and may hold
-// any byte, parentheses too.
-func parseStat(b []byte) (stat, bool) {
-	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
-	if open < 1 || end < open {
-		return stat{}, false
-	}
-	fields := strings.Fields(string(b[end+1:]))
-	if len(fields) < 20 {
-		return stat{}, false
-	}
-	s := stat{name: string(b[open+1 : end]), zombie: fields[0] == "Z" || fields[0] == "X"}
-	var errPid, errSession, errStarted error
-	s.pid, errPid = strconv.Atoi(strings.TrimSpace(string(b[:open])))
-	s.session, errSession = strconv.Atoi(fields[3])
-	s.started, errStarted = strconv.ParseUint(fields[19], 10, 64)
-	return s, errPid == nil && errSession == nil && errStarted == nil
 }
 
 // started is when a process started, 0 if it is gone.
@@ -112,9 +83,6 @@ func inSession(leader int) []targets.Process {
 
 const canFindProcesses = true
 
-// listening is the state LISTEN in /proc/net/tcp.
-const listening = "0A"
-
 // listener finds who listens on a port of any address of this machine.
 func listener(port int) (*targets.Listener, error) {
 	var inode string
@@ -144,22 +112,6 @@ func listener(port int) (*targets.Listener, error) {
 		}
 	}
 	return &targets.Listener{}, nil
-}
-
-// listenInode is the inode of the socket that listens on the port, "" for none. The lines
-// are those of /proc/net/tcp: "sl local_address rem_address st …", the port in hex.
-func listenInode(table string, port int) string {
-	for line := range strings.Lines(table) {
-		f := strings.Fields(line)
-		if len(f) < 10 || f[3] != listening {
-			continue
-		}
-		_, hexPort, ok := strings.Cut(f[1], ":")
-		if b, err := hex.DecodeString(hexPort); ok && err == nil && len(b) == 2 && int(b[0])<<8|int(b[1]) == port {
-			return f[9]
-		}
-	}
-	return ""
 }
 
 // resident is the memory of all processes together.

@@ -45,9 +45,6 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 			if err != nil {
 				return err
 			}
-			if err := refuse(s.Plan); err != nil {
-				return err
-			}
 			sets := &datasets{}
 			if !f.output.quiet {
 				sets.say = env.Stderr
@@ -118,20 +115,4 @@ func settings(vars []scenario.VarSetting, p *plan.Plan) []store.Setting {
 		out = append(out, s)
 	}
 	return out
-}
-
-// refuse says no to servers that this build can't start, before anything is touched.
-func refuse(p *plan.Plan) error {
-	var no []string
-	for _, s := range p.Servers {
-		if !s.Launches {
-			no = append(no, fmt.Sprintf("%s is on %s", s.Address, strings.Join(s.Nodes, ", ")))
-		}
-	}
-	if len(no) == 0 {
-		return nil
-	}
-	return exit(exitUsage, `this version starts servers on this machine only, and not these:
-  %s
-Start them yourself and set url in their blocks, or leave them out with --skip.`, strings.Join(no, "\n  "))
 }

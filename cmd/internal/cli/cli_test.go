@@ -50,15 +50,6 @@ func TestExamplesPlanAndAreFormatted(t *testing.T) {
 	}
 }
 
-// TestSweepIsRefused: servers that can't be launched are refused before anything is touched.
-func TestSweepIsRefused(t *testing.T) {
-	dir := t.TempDir()
-	code, _, stderr := call("apply", "../../../examples/sweep.hcl", "--out", filepath.Join(dir, "results"))
-	if left, _ := os.ReadDir(dir); code != 2 || !strings.Contains(stderr, "starts servers on this machine only") || len(left) > 0 {
-		t.Errorf("exit code %d, left %v: %s", code, left, stderr)
-	}
-}
-
 func TestHelp(t *testing.T) {
 	for args, want := range map[string]string{
 		"--help": "apply", "help apply": "--only", "help phase": "min_requests", "help sim": "prefill_tokens_per_s", "help synthetic": "shape",

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,27 +26,38 @@ func newDoctorCommand(env *Env) *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use:   "doctor [PATH...]",
-		Short: "Ask this machine the questions that explain a failed run",
+		Short: "Ask this machine and a scenario's nodes the questions that explain a failed run",
 		Long: `Asks this machine what a run needs of it: the results folder, disk, memory, GPUs, the
 container engine, what runs have left, another sparkrun on the PATH. With a scenario also
-what its servers need: their programs, images and ports, and whether those with a url
-answer. Nothing is started or changed.
+its nodes, over SSH, and what its servers need: their programs, images and ports, and
+whether those with a url answer. Nothing is started or changed.
 
 Each line is ok, note (worth knowing), or fail with what to do. Exit code 1 if one fails.`,
 		Example: "  sparkrun doctor\n  sparkrun doctor sweep.hcl --only server=vllm",
 		RunE: func(_ *cobra.Command, args []string) error {
-			d := &doctor{env: env, out: env.Stdout, tools: tools(env, "", nil)}
-			ctx := context.Background()
-			d.machine(ctx, out)
+			p := &plan.Plan{}
 			if len(args) > 0 {
 				s, err := f.load(env, args)
 				if err != nil {
 					return err
 				}
-				for i := range s.Plan.Servers {
-					if used(s.Plan, s.Plan.Servers[i].Address) {
-						d.server(ctx, &s.Plan.Servers[i], s.Plan.Nodes)
-					}
+				p = s.Plan
+			}
+			on := newNodes(env, usedNodes(p))
+			defer on.close()
+			d := &doctor{env: env, out: env.Stdout, tools: tools(env, "", nil, on), silent: map[string]bool{}}
+			ctx := context.Background()
+			d.machine(ctx, out)
+			for _, name := range d.tools.Nodes {
+				d.node(ctx, name)
+			}
+			d.strays(ctx)
+			for _, other := range others(env) {
+				d.say("note", "PATH", "%s is another program of this name: call this one by its path (%s)", other, env.Self)
+			}
+			for i := range p.Servers {
+				if used(p, p.Servers[i].Address) {
+					d.server(ctx, &p.Servers[i], p.Nodes)
 				}
 			}
 			if d.failed > 0 {
@@ -73,6 +85,7 @@ type doctor struct {
 	env    *Env
 	out    io.Writer
 	tools  runner.Tools
+	silent map[string]bool // nodes that do not answer
 	failed int
 }
 
@@ -105,40 +118,62 @@ func (d *doctor) machine(ctx context.Context, out string) {
 		}
 		d.say(level, "disk", "%.1f GiB free for results", float64(free)/(1<<30))
 	}
+	d.resources(ctx, "", "local", n, facts)
+}
+
+// node asks a node of the scenario what its servers need of it.
+func (d *doctor) node(ctx context.Context, name string) {
+	n, err := d.tools.Node(name)
+	var facts targets.Facts
+	if err == nil {
+		facts, err = n.Facts(ctx)
+	}
+	d.check(name, err, "%s: %s/%s, %d cores, kernel %s", facts.Hostname, facts.OS, facts.Arch, facts.Cores, facts.Kernel)
+	if err != nil {
+		d.silent[name] = true
+		return
+	}
+	if remote, ok := n.(targets.Remote); ok {
+		address, err := remote.Address()
+		d.check(name, err, "its servers are reached at %s", address)
+	}
+	d.resources(ctx, name+" ", name, n, facts)
+}
+
+// resources asks a machine for what servers take: memory, GPUs, the container engine.
+func (d *doctor) resources(ctx context.Context, before, name string, n targets.Node, facts targets.Facts) {
 	if m, err := n.Memory(ctx); err == nil && m.Total > 0 {
 		level, advice := "ok", ""
 		if m.Available < runner.MemoryFloor(m) {
 			level, advice = "fail", fmt.Sprintf(", and %.1f must be left: end what holds it", float64(runner.MemoryFloor(m))/(1<<30))
 		}
-		d.say(level, "memory", "%.1f of %.1f GiB available%s", float64(m.Available)/(1<<30), float64(m.Total)/(1<<30), advice)
+		d.say(level, before+"memory", "%.1f of %.1f GiB available%s", float64(m.Available)/(1<<30), float64(m.Total)/(1<<30), advice)
 	}
-	d.gpus(ctx, n)
-	if engine, err := d.tools.Containers("local"); err == nil {
+	d.gpus(ctx, before+"GPU", n, facts)
+	if engine, err := d.tools.Containers(name); err == nil {
 		if _, err = engine.Marked(ctx); err == nil {
-			d.say("ok", "containers", "the engine answers")
+			d.say("ok", before+"containers", "the engine answers")
 		} else {
-			d.say("note", "containers", "servers with an image can't be started: %v", err)
+			d.say("note", before+"containers", "servers with an image can't be started: %v", err)
 		}
-	}
-	d.strays(ctx)
-	for _, other := range others(d.env) {
-		d.say("note", "PATH", "%s is another program of this name: call this one by its path (%s)", other, d.env.Self)
 	}
 }
 
-func (d *doctor) gpus(ctx context.Context, n node.Local) {
-	if !node.HasGPUs() {
-		d.say("note", "GPU", "no NVIDIA driver: engines run on the CPU, containers get no --gpus")
+func (d *doctor) gpus(ctx context.Context, what string, n targets.Node, facts targets.Facts) {
+	if !facts.GPUs {
+		d.say("note", what, "no NVIDIA driver: engines run on the CPU, containers get no --gpus")
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	said, err := n.Run(ctx, targets.Cmd{Argv: []string{"nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"}})
-	d.check("GPU", err, "%s", strings.ReplaceAll(strings.TrimSpace(string(said.Stdout)), "\n", "; "))
+	d.check(what, err, "%s", strings.ReplaceAll(strings.TrimSpace(string(said.Stdout)), "\n", "; "))
 }
 
 func (d *doctor) strays(ctx context.Context) {
-	all, err := runner.Strays(ctx, d.tools)
+	t := d.tools
+	t.Nodes = slices.DeleteFunc(slices.Clone(t.Nodes), func(n string) bool { return d.silent[n] })
+	all, err := runner.Strays(ctx, t)
 	if err != nil {
 		d.say("fail", "leftovers", "%v", err)
 		return

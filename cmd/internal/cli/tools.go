@@ -2,14 +2,12 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"maps"
 	"math"
 	"net/http"
 	"os"
 	"slices"
-	"sync"
 
 	"sparkrun/runner"
 	"sparkrun/runner/dataset"
@@ -18,25 +16,18 @@ import (
 	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
 	"sparkrun/targets"
-	"sparkrun/targets/container"
 	"sparkrun/targets/framework"
-	"sparkrun/targets/node"
 	"sparkrun/targets/wire"
 )
 
-// tools hands the runner what it must not import. run is the run's id.
-func tools(env *Env, run string, sets *datasets) runner.Tools {
-	docker := sync.OnceValues(func() (*container.Docker, error) { return container.Open(env.Lookup) })
+// tools hands the runner what it must not import. run is the run's id, on the nodes.
+func tools(env *Env, run string, sets *datasets, on *nodes) runner.Tools {
 	return runner.Tools{
-		Self: env.Self,
-		Node: func(name string) (targets.Node, error) {
-			if name != "local" {
-				return nil, fmt.Errorf("node %s: this version starts servers on this machine only: leave nodes out, or set url", name)
-			}
-			return node.Local{Self: env.Self}, nil
-		},
+		Self:       env.Self,
+		Node:       on.node,
+		Nodes:      on.names(),
 		Framework:  framework.ByName,
-		Containers: func(string) (targets.Containers, error) { return docker() },
+		Containers: on.containers,
 		Doer: func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (runner.Doer, error) {
 			headers := map[string]schema.Text{}
 			maps.Copy(headers, ep.Headers)

@@ -27,9 +27,6 @@ Servers that share a node cannot run at the same time: choose with --only.`,
 			if err != nil {
 				return err
 			}
-			if err := refuse(s.Plan); err != nil {
-				return err
-			}
 			if err := sideBySide(s.Plan); err != nil {
 				return err
 			}

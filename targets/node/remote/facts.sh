@@ -1,0 +1,12 @@
+# What the node is, in lines of a name and a value.
+echo "os $(uname -s)"
+echo "arch $(uname -m)"
+echo "kernel $(uname -r)"
+echo "hostname $(uname -n)"
+echo "home $HOME"
+echo "page $(getconf PAGESIZE)"
+echo "boot $(cat /proc/sys/kernel/random/boot_id)"
+echo "cores $(nproc)"
+grep -E '^(MemTotal|MemAvailable):' /proc/meminfo
+grep -m 1 '^model name' /proc/cpuinfo
+if [ -e /dev/nvidiactl ]; then echo "gpus yes"; fi

@@ -1,0 +1,2 @@
+# Removes the file $new of put.sh.
+cd -- "$dir" && rm -f -- "$new"
