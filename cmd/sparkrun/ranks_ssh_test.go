@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -63,6 +64,29 @@ server "dp2" {
   replicas  = 2
 }
 
+# TensorRT-LLM's launcher and server are scripts in BIN; mpirun, the agent and the nodes
+# are real. mpirun takes 127.0.0.1 alone for its own machine.
+node "head" {
+  host      = "spark1"
+  fabric_ip = "127.0.0.1"
+  interface = "lo"
+}
+
+server "trtllm" {
+  nodes    = [node.head, node.spark2]
+  model    = "m"
+  parallel = { tensor = 2 }
+  config   = { print_iter_log = false }
+  env = {
+    PATH                               = "BIN:PATHS"
+    OMPI_ALLOW_RUN_AS_ROOT_CONFIRM     = "1"
+    OMPI_MCA_orte_tmpdir_base          = "BIN"
+  }
+  stop {
+    grace = "1s"
+  }
+}
+
 server "good" {
   framework = "sim"
   nodes     = [node.spark1]
@@ -75,7 +99,7 @@ dataset "short" {
 
 benchmark "chat" {
   matrix {
-    server = [server.pair, server.dp2, server.good]
+    server = [server.pair, server.dp2, server.trtllm, server.good]
   }
   server  = matrix.server
   dataset = dataset.short
@@ -90,6 +114,18 @@ benchmark "chat" {
 sink "json" {}
 `
 
+// What the launcher does: the first rank serves, the others wait for work.
+const trtllmLauncher = `#!/bin/sh
+echo "rank $OMPI_COMM_WORLD_RANK of $OMPI_COMM_WORLD_SIZE, NCCL_DEBUG is $NCCL_DEBUG"
+[ "$OMPI_COMM_WORLD_RANK" = 0 ] && exec "$@"
+exec sleep 1000
+`
+
+const trtllmServe = `#!/bin/sh
+echo "serves $1 with $6 $7 and $(cat "$9")"
+exec BIN/faultserver -host "$3" -port "$5"
+`
+
 // TestRanksOnTwoNodes: a server of two ranks over two real sshds, and a replica on each.
 func TestRanksOnTwoNodes(t *testing.T) {
 	c := newCluster(t, "", "x", sshtest.Options{})
@@ -98,9 +134,12 @@ func TestRanksOnTwoNodes(t *testing.T) {
 	if err == nil {
 		err = os.Symlink(target, program)
 	}
-	for name, text := range map[string]string{"scenario.hcl": strings.ReplaceAll(ranksScenario, "RANKSERVER", program), "mpi_hosts": "spark1 slots=1\nspark2 slots=1 # the other one\n"} {
+	words := strings.NewReplacer("RANKSERVER", program, "BIN", c.dir, "PATHS", os.Getenv("PATH"))
+	for name, text := range map[string]string{
+		"scenario.hcl": words.Replace(ranksScenario), "trtllm-llmapi-launch": trtllmLauncher, "trtllm-serve": words.Replace(trtllmServe), "mpi_hosts": "spark1 slots=1\nspark2 slots=1 # the other one\n",
+	} {
 		if err == nil {
-			err = os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o644)
+			err = os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o755)
 		}
 	}
 	if err != nil {
@@ -108,7 +147,7 @@ func TestRanksOnTwoNodes(t *testing.T) {
 	}
 	const good = `(ok|suspect) +benchmark\.chat\[server=good\]#1 steady: 20 of 20`
 	t.Run("all is well", func(t *testing.T) {
-		c.apply(t, "well", 0, []string{`server=pair\]#1 steady: 20 of 20`, `server=dp2\]#1 steady: 20 of 20`}, "--skip", "server=good")
+		c.apply(t, "well", 0, []string{`server=pair\]#1 steady: 20 of 20`, `server=dp2\]#1 steady: 20 of 20`}, "--skip", "server=good", "--skip", "server=trtllm")
 		for file, want := range map[string]string{
 			"server.pair@rank0.log": `rank 0 of 2 starts, NCCL_DEBUG is "", the interface "lo"`,
 			"server.pair@rank1.log": `rank 1 of 2 starts, NCCL_DEBUG is "INFO", the interface "lo"`,
@@ -147,6 +186,23 @@ func TestRanksOnTwoNodes(t *testing.T) {
 			}
 		})
 	}
+	t.Run("mpirun through the agent", func(t *testing.T) {
+		for _, needed := range []string{"mpirun", "python3"} {
+			if _, err := exec.LookPath(needed); err != nil {
+				t.Skip("no " + needed + " here")
+			}
+		}
+		c.apply(t, "mpi", 0, []string{`server=trtllm\]#1 steady: 20 of 20`}, "--only", "server=trtllm")
+		log := c.read(t, "mpi/logs/server.trtllm@rank0.log")
+		for _, want := range []string{`\[1,0\]<stdout>: ?serves m with --tp_size 2 and print_iter_log: false`, `\[1,0\]<stdout>: ?rank 0 of 2, NCCL_DEBUG is \n`, `\[1,1\]<stdout>: ?rank 1 of 2, NCCL_DEBUG is INFO\n`} {
+			if !regexp.MustCompile(want).MatchString(log) {
+				t.Errorf("no match for %s in\n%s", want, log)
+			}
+		}
+		if left := c.left(t); len(left) > 0 {
+			t.Errorf("%q", left)
+		}
+	})
 	t.Run("the worker's node is lost in mid-load", func(t *testing.T) {
 		done := c.inMidRun("lost", c.nodes[1].Kill)
 		c.apply(t, "lost", 3, []string{good, `HOST_UNREACHABLE: server\.pair \(rank 1\) on spark2 was lost while it was measured`, `HOST_UNREACHABLE: stop server\.pair \(rank 1\) on spark2: spark2 may still hold`},
