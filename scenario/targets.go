@@ -109,7 +109,8 @@ func (l *loader) servers() {
 				}
 			}
 		}
-		l.problems(b, kind, mergeValues(v, schema.Values{"url": schema.Plain(s.URL), "options": s.Options, schema.RanksValue: int64(len(s.Group(0)))}))
+		l.meets(b, &s)
+		l.problems(b, kind, mergeValues(v, schema.Values{"url": schema.Plain(s.URL), "options": s.Options, schema.RanksValue: s.Group(0)}))
 	}
 }
 

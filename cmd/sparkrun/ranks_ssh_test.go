@@ -69,7 +69,6 @@ server "dp2" {
 node "head" {
   host      = "spark1"
   fabric_ip = "127.0.0.1"
-  interface = "lo"
 }
 
 server "trtllm" {
@@ -116,7 +115,7 @@ sink "json" {}
 
 // What the launcher does: the first rank serves, the others wait for work.
 const trtllmLauncher = `#!/bin/sh
-echo "rank $OMPI_COMM_WORLD_RANK of $OMPI_COMM_WORLD_SIZE, NCCL_DEBUG is $NCCL_DEBUG"
+echo "rank $OMPI_COMM_WORLD_RANK of $OMPI_COMM_WORLD_SIZE on $NCCL_SOCKET_IFNAME, NCCL_DEBUG is $NCCL_DEBUG"
 [ "$OMPI_COMM_WORLD_RANK" = 0 ] && exec "$@"
 exec sleep 1000
 `
@@ -187,14 +186,14 @@ func TestRanksOnTwoNodes(t *testing.T) {
 		})
 	}
 	t.Run("mpirun through the agent", func(t *testing.T) {
-		for _, needed := range []string{"mpirun", "python3"} {
+		for _, needed := range []string{"mpirun", "python3", "ip"} {
 			if _, err := exec.LookPath(needed); err != nil {
 				t.Skip("no " + needed + " here")
 			}
 		}
 		c.apply(t, "mpi", 0, []string{`server=trtllm\]#1 steady: 20 of 20`}, "--only", "server=trtllm")
 		log := c.read(t, "mpi/logs/server.trtllm@rank0.log")
-		for _, want := range []string{`\[1,0\]<stdout>: ?serves m with --tp_size 2 and print_iter_log: false`, `\[1,0\]<stdout>: ?rank 0 of 2, NCCL_DEBUG is \n`, `\[1,1\]<stdout>: ?rank 1 of 2, NCCL_DEBUG is INFO\n`} {
+		for _, want := range []string{`\[1,0\]<stdout>: ?serves m with --tp_size 2 and print_iter_log: false`, `\[1,0\]<stdout>: ?rank 0 of 2 on lo, NCCL_DEBUG is \n`, `\[1,1\]<stdout>: ?rank 1 of 2 on lo, NCCL_DEBUG is INFO\n`} {
 			if !regexp.MustCompile(want).MatchString(log) {
 				t.Errorf("no match for %s in\n%s", want, log)
 			}
