@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"sparkrun/runner/result"
@@ -181,19 +182,24 @@ const cleanLimit = 30 * time.Second
 func (r *run) cleanNodes() {
 	ctx, cancel := context.WithTimeout(r.Control.cleanup, cleanLimit)
 	defer cancel()
+	var wait sync.WaitGroup
+	defer wait.Wait()
 	for _, name := range r.Tools.Nodes {
 		r.mu.Lock()
 		skip := r.lost[name] != nil || !r.used[name]
 		r.mu.Unlock()
-		if skip {
-			continue
+		if !skip {
+			wait.Go(func() { r.cleanNode(ctx, name) })
 		}
-		node, err := r.Tools.Node(name)
-		if remote, ok := node.(targets.Remote); ok && err == nil {
-			err = remote.Clean(ctx, r.dir)
-		}
-		if err != nil {
-			r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("remove the run's folder: %v", err)})
-		}
+	}
+}
+
+func (r *run) cleanNode(ctx context.Context, name string) {
+	node, err := r.Tools.Node(name)
+	if remote, ok := node.(targets.Remote); ok && err == nil {
+		err = remote.Clean(ctx, r.dir)
+	}
+	if err != nil {
+		r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("remove the run's folder: %v", err)})
 	}
 }

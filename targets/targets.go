@@ -40,15 +40,16 @@ type Cmd struct {
 	// Lifeline keeps standard input open for as long as we live: a program that exits
 	// when it closes cannot be orphaned by our death.
 	Lifeline bool
-	// Outlive says that it is to go on without us. A node that is not this machine ends
-	// other programs within a minute or two of our death.
-	Outlive bool
-	Mark    Mark
-	Output  io.Writer // standard output and error together
+	Mark     Mark
+	Output   io.Writer // standard output, and error too unless Stderr is set
+	Stderr   io.Writer // nil: Output
 	// Log is the file that gets the output instead of Output, with Secrets replaced. It
 	// is written by a process of its own, so that the program can outlive us.
 	Log     string
 	Secrets []string
+	// Outlive says that it is to go on without us. A node that is not this machine ends
+	// other programs some minutes after our death.
+	Outlive bool
 }
 
 // Output is what a finished program said.

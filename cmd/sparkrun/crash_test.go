@@ -60,9 +60,15 @@ sink "json" {}
 // sparkrun runs the command line in a folder and returns what it printed.
 func sparkrun(t *testing.T, dir, crash string, args ...string) (string, error) {
 	t.Helper()
+	return sparkrunIn(t, dir, []string{crashVariable + "=" + crash}, args...)
+}
+
+// sparkrunIn is sparkrun with more environment.
+func sparkrunIn(t *testing.T, dir string, env []string, args ...string) (string, error) {
+	t.Helper()
 	cmd := exec.Command("sparkrun", args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), crashVariable+"="+crash)
+	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -366,6 +366,7 @@ func TestContainers(t *testing.T) {
 		}
 		nothingLeft(t)
 	})
+	t.Run("on a node", func(t *testing.T) { containersOnANode(t, e) })
 	t.Run("daemon gone", func(t *testing.T) {
 		done := make(chan struct{})
 		go func() {

@@ -116,17 +116,9 @@ RuntimeError: Engine core initialization failed. See root cause above.
 		signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
 		time.Sleep(time.Hour)
 	},
-	// It prints its secret, and whether a process list shows it.
-	"secret": func() {
-		secret := os.Getenv("HF_TOKEN")
-		fmt.Println("my token is", secret, "of length", len(secret))
-		paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-		for _, p := range paths {
-			if b, err := os.ReadFile(p); err == nil && strings.Contains(string(b), secret) {
-				fmt.Println("the process list shows it:", p)
-			}
-		}
-	},
+	"secret": printSecret,
+	// It prints both.
+	"tell": func() { printSecret(); printArguments() },
 	// It takes memory until it is killed for it.
 	"greedy": func() {
 		var all [][]byte
@@ -139,10 +131,23 @@ RuntimeError: Engine core initialization failed. See root cause above.
 			runtime.KeepAlive(all)
 		}
 	},
-	// It prints its arguments.
-	"args":     func() { fmt.Printf("arguments %q\n", flag.Args()) },
+	"args":     printArguments,
 	"stubborn": func() { signal.Ignore(syscall.SIGTERM) },
 }
+
+// printSecret prints the secret, and whether a process list shows it.
+func printSecret() {
+	secret := os.Getenv("HF_TOKEN")
+	fmt.Println("my token is", secret, "of length", len(secret))
+	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, p := range paths {
+		if b, err := os.ReadFile(p); err == nil && strings.Contains(string(b), secret) {
+			fmt.Println("the process list shows it:", p)
+		}
+	}
+}
+
+func printArguments() { fmt.Printf("arguments %q\n", flag.Args()) }
 
 // spawn starts this program again in a session of its own, on the same output.
 func spawn(life string) {

@@ -104,6 +104,7 @@ const patientConfig = "  ServerAliveInterval 1\n  ServerAliveCountMax 1\n  Conne
 // cluster are two nodes, and a folder with a scenario for them.
 type cluster struct {
 	dir    string
+	env    []string
 	client *sshtest.Client
 	nodes  [2]*sshtest.Server
 }
@@ -114,9 +115,7 @@ func newCluster(t *testing.T, scenario, token string, first sshtest.Options) *cl
 	first.SSH += patientConfig
 	c.nodes[0] = c.client.Start(t, "spark1", "127.0.0.2", first)
 	c.nodes[1] = c.client.Start(t, "spark2", "127.0.0.3", sshtest.Options{SSH: patientConfig})
-	t.Setenv("HOME", c.client.Home)
-	t.Setenv("SSH_AUTH_SOCK", "")
-	t.Setenv("HF_TOKEN", token)
+	c.env = []string{"HOME=" + c.client.Home, "SSH_AUTH_SOCK=", "HF_TOKEN=" + token, "DOCKER_HOST=unix:///no/engine/here"}
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -140,11 +139,16 @@ func newCluster(t *testing.T, scenario, token string, first sshtest.Options) *cl
 	return c
 }
 
+func (c *cluster) sparkrun(t *testing.T, crash string, args ...string) (string, error) {
+	t.Helper()
+	return sparkrunIn(t, c.dir, append([]string{crashVariable + "=" + crash}, c.env...), args...)
+}
+
 // apply runs the scenario and checks its exit code and what it printed, and that nothing of
 // it is left on the nodes.
 func (c *cluster) apply(t *testing.T, id string, code int, patterns []string, args ...string) string {
 	t.Helper()
-	out, err := sparkrun(t, c.dir, "", append([]string{"apply", "scenario.hcl", "--run-id", id}, args...)...)
+	out, err := c.sparkrun(t, "", append([]string{"apply", "scenario.hcl", "--run-id", id}, args...)...)
 	if got := exitCode(err); got != code {
 		t.Errorf("exit code %d, want %d:\n%s", got, code, out)
 	}
@@ -221,15 +225,19 @@ const (
 	badDone  = `(?s)(ok|suspect) +benchmark\.chat\[server=a,concurrency=2\]#1 steady: 4 of 4`
 )
 
-// TestNodes is the life of servers on two nodes over real sshds, and what can go wrong.
+// TestNodes is the life of servers on two nodes over real sshds.
 func TestNodes(t *testing.T) {
+	t.Parallel()
 	const token = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz"
 	c := newCluster(t, sshScenario, token, sshtest.Options{})
 	t.Run("start, ready, measured, logged, stopped", func(t *testing.T) {
-		out := c.apply(t, "one", 0, []string{goodDone, badDone}, "--var", "life=args")
+		out := c.apply(t, "one", 0, []string{goodDone, badDone}, "--var", "life=tell")
 		log := c.read(t, "one/logs/server.a.log")
 		if want := `arguments ["a b" "$HOME 'x' \"y\"" "{\"k\": [1]}" "two\nlines" "日本"]`; !strings.Contains(log, want) {
 			t.Errorf("the log lacks %s:\n%s", want, log)
+		}
+		if !strings.Contains(log, "my token is (sensitive) of length 29") || strings.Contains(log, "process list shows it") {
+			t.Errorf("%s", log)
 		}
 		if text := c.read(t, "one/journal.jsonl"); !regexp.MustCompile(`"type":"create",.*"name":"server.a".*"node":"spark1"`).MatchString(text) || strings.Contains(text+out, token) {
 			t.Errorf("%s", text)
@@ -243,25 +251,50 @@ func TestNodes(t *testing.T) {
 			}
 		}
 	})
-	t.Run("secret", func(t *testing.T) {
-		c.apply(t, "secret", 0, []string{goodDone}, "--var", "life=secret")
-		log := c.read(t, "secret/logs/server.a.log")
-		if !strings.Contains(log, "my token is (sensitive) of length 29") || strings.Contains(log, "process list shows it") {
-			t.Errorf("%s", log)
-		}
-	})
-	t.Run("tunnel", func(t *testing.T) {
-		out := c.apply(t, "tunnel", 0, []string{goodDone, badDone}, "--var", "access=ssh_tunnel")
-		if !strings.Contains(out, "tunnelled") || strings.Contains(c.read(t, "tunnel/summary.json"), "127.0.0.2") {
+	t.Run("tunnel and page cache", func(t *testing.T) {
+		out := c.apply(t, "tunnel", 0, []string{goodDone, badDone}, "--var", "access=ssh_tunnel", "--var", "drop=true")
+		if !strings.Contains(out, "tunnelled") {
 			t.Errorf("%s", out)
 		}
-	})
-	t.Run("page cache", func(t *testing.T) {
-		c.apply(t, "drop", 0, []string{badDone}, "--var", "drop=true")
-		if text := c.read(t, "drop/journal.jsonl"); !regexp.MustCompile(`"name":"server.a".*"caches":"(not )?dropped`).MatchString(text) {
+		if text := c.read(t, "tunnel/journal.jsonl"); !regexp.MustCompile(`"name":"server.a".*"caches":"(not )?dropped`).MatchString(text) {
 			t.Errorf("%s", text)
 		}
 	})
+	t.Run("killed and taken down", func(t *testing.T) {
+		if out, _ := c.sparkrun(t, "after 3", "apply", "scenario.hcl", "--only", "server=a", "--run-id", "dead"); len(c.left(t)) == 0 {
+			t.Fatalf("the server should have outlived sparkrun:\n%s", out)
+		}
+		out, err := c.sparkrun(t, "", "down", "dead")
+		if err != nil || !strings.Contains(out, "Removed server.a: faultserver (pid ") {
+			t.Errorf("%v\n%s", err, out)
+		}
+		if left := c.left(t); len(left) > 0 {
+			t.Errorf("%q", left)
+		}
+	})
+	t.Run("dead run swept by the next", func(t *testing.T) {
+		_, _ = c.sparkrun(t, "after 3", "apply", "scenario.hcl", "--only", "server=a", "--run-id", "dead2")
+		c.apply(t, "next", 0, []string{`removed what the dead run \S+/dead2 left: server\.a: faultserver`}, "--only", "server=a,concurrency=2")
+	})
+	t.Run("kept", func(t *testing.T) {
+		if out, err := c.sparkrun(t, "", "up", "scenario.hcl", "--only", "server=a", "--run-id", "up"); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		c.apply(t, "adopting", 0, []string{badDone, `server\.a is running already \(http://127\.0\.0\.2:\d+/v1, run up\): it is used`}, "--only", "server=a")
+		if out, err := c.sparkrun(t, "", "down"); err != nil || !strings.Contains(out, "Removed server.a: ") {
+			t.Errorf("%v\n%s", err, out)
+		}
+		if left := c.left(t); len(left) > 0 {
+			t.Errorf("%q", left)
+		}
+	})
+}
+
+// TestNodeFaults is what can go wrong with a node before and while it is measured: each has
+// its reason, the other node's cells are measured, nothing is left.
+func TestNodeFaults(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, sshScenario, "x", sshtest.Options{})
 	t.Run("killed in mid-load", func(t *testing.T) {
 		done := c.inMidRun("killed", func() {
 			lines, _ := journal.Read(filepath.Join(c.dir, "results/scenario/killed/journal.jsonl"))
@@ -284,7 +317,7 @@ func TestNodes(t *testing.T) {
 		port := other.Args[2]
 		waitForPort(t, port)
 		c.apply(t, "port", 3, []string{goodDone, `PREFLIGHT_PORT_TAKEN: check server\.a: port ` + port + ` is taken by pid \d+ \(faultserver\)`}, "--var", "port="+port)
-		doctor, err := sparkrun(t, c.dir, "", "doctor", "scenario.hcl", "--var", "port="+port)
+		doctor, err := c.sparkrun(t, "", "doctor", "scenario.hcl", "--var", "port="+port)
 		if err == nil || !strings.Contains(doctor, "port "+port+" on spark1 is taken by pid") || !regexp.MustCompile(`ok +spark2 +its servers are reached at 127\.0\.0\.3`).MatchString(doctor) {
 			t.Errorf("%v\n%s", err, doctor)
 		}
@@ -300,7 +333,10 @@ func TestNodes(t *testing.T) {
 		c.client.Write(t, "known_hosts", c.nodes[0].Known(t, "other")+c.nodes[1].Known(t, "ed25519"))
 		c.apply(t, "changed", 3, []string{goodDone, `HOST_KEY: .*is not the one that was known .*ssh-keygen -f \S+ -R '\[127\.0\.0\.2\]:\d+'`})
 		c.client.Write(t, "known_hosts", c.nodes[1].Known(t, "ed25519"))
-		c.apply(t, "unknown", 3, []string{goodDone, `HOST_KEY: .*ssh-keyscan -p \d+ 127\.0\.0\.2 >> \S+known_hosts`})
+		out, err := c.sparkrun(t, "", "doctor", "scenario.hcl")
+		if err == nil || !regexp.MustCompile(`fail +spark1 .*ssh-keyscan -p \d+ 127\.0\.0\.2 >> \S+known_hosts`).MatchString(out) {
+			t.Errorf("%v\n%s", err, out)
+		}
 		c.client.Write(t, "known_hosts", string(hosts))
 	})
 	t.Run("key refused", func(t *testing.T) {
@@ -308,7 +344,7 @@ func TestNodes(t *testing.T) {
 		if err := os.WriteFile(c.client.Key+".pub", nil, 0o600); err != nil { // it is the authorized_keys
 			t.Fatal(err)
 		}
-		out, err := sparkrun(t, c.dir, "", "doctor", "scenario.hcl")
+		out, err := c.sparkrun(t, "", "doctor", "scenario.hcl")
 		if err == nil || !regexp.MustCompile(`fail +spark1 .*the node refused the login of user \S+: tried \S+id_ed25519`).MatchString(out) {
 			t.Errorf("%v\n%s", err, out)
 		}
@@ -316,6 +352,13 @@ func TestNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestLostNodes is what becomes of a run whose connection to a node breaks, for a moment or
+// for good.
+func TestLostNodes(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, sshScenario, "x", sshtest.Options{})
 	t.Run("connection dropped in mid-load", func(t *testing.T) {
 		done := c.inMidRun("dropped", func() {
 			for range 3 {
@@ -333,7 +376,7 @@ func TestNodes(t *testing.T) {
 			`HOST_UNREACHABLE: stop server\.a on spark1: spark1 may still hold up to \d+\.\d GiB: .*sparkrun down`}, "--var", "requests=1000000")
 		<-done
 		c.nodes[0].Up(t)
-		out, err := sparkrun(t, c.dir, "", "down", "gone")
+		out, err := c.sparkrun(t, "", "down", "gone")
 		if err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
@@ -343,48 +386,21 @@ func TestNodes(t *testing.T) {
 		done := c.inMidRun("frozen", c.nodes[0].Freeze)
 		c.apply(t, "frozen", 3, []string{goodDone, `HOST_UNREACHABLE: server\.a on spark1 was lost while it was measured.*no answer`, `skipped +benchmark\.chat\[server=a,concurrency=2\]`}, "--var", "requests=1000000")
 		<-done
-		out, err := sparkrun(t, c.dir, "", "down", "frozen")
+		out, err := c.sparkrun(t, "", "down", "frozen")
 		if exitCode(err) != 5 || !strings.Contains(out, "HOST_UNREACHABLE: remove what is left of server.a on spark1") {
 			t.Errorf("%v\n%s", err, out)
 		}
 		c.nothingLeft(t)
 		c.nodes[0].Thaw()
-		if out, err := sparkrun(t, c.dir, "", "down", "frozen"); err != nil {
+		if out, err := c.sparkrun(t, "", "down", "frozen"); err != nil {
 			t.Errorf("%v\n%s", err, out)
-		}
-	})
-	t.Run("killed and taken down", func(t *testing.T) {
-		if out, _ := sparkrun(t, c.dir, "after 3", "apply", "scenario.hcl", "--run-id", "dead"); len(c.left(t)) == 0 {
-			t.Fatalf("the server should have outlived sparkrun:\n%s", out)
-		}
-		out, err := sparkrun(t, c.dir, "", "down", "dead")
-		if err != nil || !strings.Contains(out, "Removed server.a: faultserver (pid ") {
-			t.Errorf("%v\n%s", err, out)
-		}
-		if left := c.left(t); len(left) > 0 {
-			t.Errorf("%q", left)
-		}
-	})
-	t.Run("dead run swept by the next", func(t *testing.T) {
-		_, _ = sparkrun(t, c.dir, "after 3", "apply", "scenario.hcl", "--run-id", "dead2")
-		c.apply(t, "next", 0, []string{goodDone, `removed what the dead run \S+/dead2 left: server\.a: faultserver`})
-	})
-	t.Run("kept", func(t *testing.T) {
-		if out, err := sparkrun(t, c.dir, "", "up", "scenario.hcl", "--only", "server=a", "--run-id", "up"); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		c.apply(t, "adopting", 0, []string{badDone, `server\.a is running already \(http://127\.0\.0\.2:\d+/v1, run up\): it is used`}, "--only", "server=a")
-		if out, err := sparkrun(t, c.dir, "", "down"); err != nil || !strings.Contains(out, "Removed server.a: ") {
-			t.Errorf("%v\n%s", err, out)
-		}
-		if left := c.left(t); len(left) > 0 {
-			t.Errorf("%q", left)
 		}
 	})
 }
 
 // TestNodeLimits: sshds that allow one session at a time, and a node whose disk is full.
 func TestNodeLimits(t *testing.T) {
+	t.Parallel()
 	small := filepath.Join(t.TempDir(), "small")
 	if err := os.MkdirAll(small, 0o755); err != nil {
 		t.Fatal(err)
@@ -457,13 +473,11 @@ benchmark "chat" {
 sink "json" {}
 `
 
-// TestContainersOnANode: a server in a container of a node whose engine is reached through
-// the node's connection alone.
-func TestContainersOnANode(t *testing.T) {
+// containersOnANode: a server in a container of a node whose engine is reached through the
+// node's connection alone.
+func containersOnANode(t *testing.T, e *engine) {
 	const token = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz"
-	e := startEngine(t)
 	c := newCluster(t, nodeContainerScenario, token, sshtest.Options{Config: "SetEnv DOCKER_HOST=" + e.host})
-	t.Setenv("DOCKER_HOST", "unix:///no/engine/here")
 	const measured = `(?s)(ok|suspect) +benchmark\.chat\[server=good\]#1 steady: 4 of 4`
 	nothingLeft := func(t *testing.T) {
 		t.Helper()
@@ -493,16 +507,9 @@ func TestContainersOnANode(t *testing.T) {
 		if len(e.names(t)) != 1 {
 			t.Errorf("%q", e.names(t))
 		}
-		if out, err := sparkrun(t, c.dir, "", "down", "frozen"); err != nil || !strings.Contains(out, "container sparkrun-server.box-") {
+		if out, err := c.sparkrun(t, "", "down", "frozen"); err != nil || !strings.Contains(out, "container sparkrun-server.box-") {
 			t.Errorf("%v\n%s", err, out)
 		}
-		nothingLeft(t)
-	})
-	t.Run("no engine there", func(t *testing.T) {
-		_ = e.cmd.Process.Kill()
-		_ = e.cmd.Wait()
-		c.apply(t, "none", 3, []string{measured, `HOST_DOCKER: start server\.box on spark1: .*does not answer: is it running`})
-		e.start(t)
 		nothingLeft(t)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"sync"
 
 	"sparkrun/targets"
 )
@@ -21,28 +22,44 @@ func (n *SSH) PutProgram(ctx context.Context, file string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	hash, err := hashOfFile(file)
+	if err != nil {
+		return "", fmt.Errorf("bring %s to %s: %w", file, n.opts.Name, err)
+	}
+	there := path.Join(home, ".cache", "sparkrun", "bin", hash, "sparkrun")
+	// What is there by that name is whole: Put gives a file its name last.
+	out, err := n.Run(ctx, targets.Cmd{Argv: []string{"test", "-x", there}})
+	if err != nil || out.ExitCode == 0 {
+		return there, err
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return "", fmt.Errorf("bring %s to %s: %w", file, n.opts.Name, err)
 	}
 	defer f.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return "", fmt.Errorf("bring %s to %s: %w", file, n.opts.Name, err)
+	return there, n.Put(ctx, there, f, 0o755)
+}
+
+// hashes are the hashes of the files that were asked for: a program is large, and does not
+// change while it runs.
+var hashes sync.Map // path → string
+
+func hashOfFile(path string) (string, error) {
+	if known, ok := hashes.Load(path); ok {
+		return known.(string), nil
 	}
-	hash := hex.EncodeToString(sum.Sum(nil))
-	there := path.Join(home, ".cache", "sparkrun", "bin", hash[:16], "sparkrun")
-	out, err := n.Run(ctx, targets.Cmd{Argv: []string{"sha256sum", "--", there}})
+	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
-	if out.ExitCode == 0 && len(out.Stdout) >= len(hash) && string(out.Stdout[:len(hash)]) == hash {
-		return there, nil
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", err
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return "", fmt.Errorf("bring %s to %s: %w", file, n.opts.Name, err)
-	}
-	return there, n.Put(ctx, there, f, 0o755)
+	hash := hex.EncodeToString(sum.Sum(nil)[:16])
+	hashes.Store(path, hash)
+	return hash, nil
 }
 
 // Clean removes a run's folder, unless a program of it is running.

@@ -255,9 +255,13 @@ func (p *sshProcess) converse(ctx context.Context, program string) error {
 		end()
 		return err
 	}
-	cmd.Stderr = p.cmd.Output
-	if cmd.Stderr == nil {
-		cmd.Stderr = io.Discard
+	to := p.cmd.Output
+	if to == nil {
+		to = io.Discard
+	}
+	if cmd.Stderr = p.cmd.Stderr; cmd.Stderr == nil { // two streams, and one writer
+		shared := &sharedWriter{to: to}
+		to, cmd.Stderr = shared, shared
 	}
 	s := &script{}
 	s.WriteString(program + remoteScript("lib") + "if [ -n \"$language\" ]; then LC_ALL=$language; else unset LC_ALL; fi\n" +
@@ -308,10 +312,6 @@ func (p *sshProcess) converse(ctx context.Context, program string) error {
 	}
 	p.node.watching.Go(func() {
 		defer end()
-		to := p.cmd.Output
-		if to == nil {
-			to = io.Discard
-		}
 		_, _ = io.Copy(to, in)
 		err := cmd.Wait()
 		var exit *ssh.ExitError
@@ -328,6 +328,18 @@ func (p *sshProcess) converse(ctx context.Context, program string) error {
 		close(p.logged)
 	})
 	return nil
+}
+
+// sharedWriter is a writer for several goroutines.
+type sharedWriter struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (w *sharedWriter) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(b)
 }
 
 // Stop ends the program with all that it started.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -283,14 +284,20 @@ func logWriterProgram(t *testing.T) string {
 func TestSSHConversation(t *testing.T) {
 	t.Parallel()
 	n, _ := oneNode(t, sshtest.Options{})
-	var o output
-	p, err := n.Start(t.Context(), targets.Cmd{Argv: []string{"sh", "-c", "while read x; do echo got $x; done; echo over; exit 5"}, Stdin: strings.NewReader("a\nb\n"), Output: &o})
+	var o, bad output
+	in, say := io.Pipe()
+	p, err := n.Start(t.Context(), targets.Cmd{Argv: []string{"sh", "-c", "while read x; do echo got $x; done; echo over; echo bad >&2; exit 5"}, Stdin: in, Output: &o, Stderr: &bad})
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, word := range []string{"a", "b"} { // each answered before the next is said
+		fmt.Fprintln(say, word)
+		o.wait(t, "got "+word+"\n")
+	}
+	say.Close()
 	<-p.Done()
-	if o.String() != "got a\ngot b\nover\n" || p.Err() == nil || p.Err().Error() != "exit status 5" {
-		t.Errorf("%q %v", o.String(), p.Err())
+	if o.String() != "got a\ngot b\nover\n" || bad.String() != "bad\n" || p.Err() == nil || p.Err().Error() != "exit status 5" {
+		t.Errorf("%q %q %v", o.String(), bad.String(), p.Err())
 	}
 	p, err = n.Start(t.Context(), targets.Cmd{Argv: []string{"sh", "-c", "trap '' TERM; echo up; sleep 1000"}, Lifeline: true, Mark: targets.Mark{Run: "/r", Server: "s"}, Output: &o})
 	if err != nil {
