@@ -46,11 +46,13 @@ func (r *run) cell(c *plan.Cell) error {
 	}
 	defer doer.Close()
 	dataset := r.dataset(c.Dataset)
-	source, err := r.Tools.Source(ctx, dataset, c, srv.plan, srv.endpoint)
+	cache, err := r.setCache(ctx, srv, c, func(salted bool) (load.Source, error) {
+		return r.Tools.Source(ctx, dataset, c, srv.plan, srv.endpoint, salted)
+	})
 	if err != nil {
 		return &Error{MeasureSource, fmt.Errorf("run %s: open %s: %w", c.Name, c.Dataset, err)}
 	}
-	r.notes(c.Dataset, source)
+	r.notes(c.Dataset, cache.source)
 	rows, err := r.Store.CreateRows(r.info, c)
 	if err != nil {
 		return &Error{MeasureRowsLost, fmt.Errorf("run %s: %w", c.Name, err)}
@@ -59,10 +61,11 @@ func (r *run) cell(c *plan.Cell) error {
 	keep := &recorder{rows: rows}
 	live := &load.Live{}
 	stopProgress := r.progress(c, live)
+	r.countHits(ctx, srv, cache)
 	out, err := measure(ctx, c, srv.plan, keep, load.Config{
 		Phases: c.Phases, Conversations: c.Conversations, Request: c.Request,
 		KeepAnswers: c.Record.Content, Abort: c.Abort, Seed: c.Seed,
-		Source: source, Doer: doer, Recorder: keep, Clock: r.Clock, Precise: true, Live: live,
+		Source: cache.source, Doer: doer, Recorder: keep, Clock: r.Clock, Precise: true, Live: live,
 		Stop: r.Control.soft.Done(), IDPrefix: fmt.Sprintf("%s-%d-", r.info.ID, c.Number),
 		OnPhase: func(i int) {
 			e := Event{Type: EventPhaseStarted, Address: c.Name, Phase: c.Phases[i].Name}
@@ -74,6 +77,7 @@ func (r *run) cell(c *plan.Cell) error {
 	})
 	stopProgress()
 	settle(ctx, srv, keep.records)
+	out.Cache = r.cacheOutcome(ctx, srv, c, cache, keep.records)
 
 	cell := &result.Cell{Plan: c, Server: srv.plan, Model: srv.endpoint.Model, Records: keep.records, Outcome: out}
 	cell.Entries = result.Summarise(c, srv.plan, keep.records, out)

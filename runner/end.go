@@ -149,7 +149,8 @@ func why(e *result.Entry) string {
 	case e.Cause != "":
 		return ": " + e.Cause
 	case len(e.Marks) > 0:
-		return ": " + e.Marks[0].Name + ": " + e.Marks[0].Why
+		m := e.Marks[e.Worst()]
+		return ": " + m.Name + ": " + m.Why
 	}
 	return ""
 }

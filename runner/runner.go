@@ -25,7 +25,8 @@ type Tools struct {
 	// Containers is the container engine of a node.
 	Containers func(node string) (targets.Containers, error)
 	Doer       func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (Doer, error)
-	Source     func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint) (load.Source, error)
+	// Source makes the requests of a cell; salted ones begin like no others before.
+	Source func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint, salted bool) (load.Source, error)
 	// CheckDataset reads what can be read of a dataset before any server is up.
 	CheckDataset func(ctx context.Context, d *plan.Dataset) error
 }

@@ -142,12 +142,12 @@ func (m *cellMaker) cell(p point, repeat int) plan.Cell {
 	m.checkRestart(c.Server)
 	var own []schema.Attr
 	for _, a := range m.typ.Attrs {
-		if a.Name == "api" || a.Name == "stream" {
+		if a.Name == "api" || a.Name == "stream" || a.Name == "cache" {
 			own = append(own, a)
 		}
 	}
 	v := m.attrs(body, own, w)
-	c.API, c.Stream = v.String("api"), v.Bool("stream")
+	c.API, c.Stream, c.Cache = v.String("api"), v.Bool("stream"), v.String("cache")
 	if m.search == nil {
 		c.Phases = m.phases(w)
 	} else if c.Search = m.searchOf(w); c.Search != nil {
@@ -171,6 +171,7 @@ func (m *cellMaker) cell(p point, repeat int) plan.Cell {
 		}
 	}
 	c.Request = m.request(w, c.Server)
+	m.checkCache(&c)
 	rec := m.sub("record", recordAttrs, w)
 	c.Record = plan.Record{Events: rec.Bool("events"), Content: rec.Bool("content") || m.contentWanted()}
 	if _, ok := m.inner["abort"]; ok {

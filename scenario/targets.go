@@ -84,7 +84,8 @@ func (l *loader) servers() {
 		l.public(b.Body, v, "model", "url", "image", "served_name")
 		s := plan.Server{
 			Address: "server." + b.Labels[0], Name: b.Labels[0], Framework: kind.Name, Nodes: l.nodesOf(b),
-			URL: normalURL(v.String("url")), Model: v.String("model"), Port: int(v.Int("port")), Options: l.options(b, kind), Values: v,
+			CacheReset: kind.CacheReset,
+			URL:        normalURL(v.String("url")), Model: v.String("model"), Port: int(v.Int("port")), Options: l.options(b, kind), Values: v,
 		}
 		ready := l.only(b.Body, "ready", readyAttrs)
 		s.Ready = plan.Ready{Deadline: ready.Duration("deadline"), Stall: ready.Duration("stall")}

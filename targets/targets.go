@@ -236,6 +236,12 @@ type Framework interface {
 	Launch(s plan.Server, in LaunchInput) ([]Launch, error)
 	// Ready asks once whether the server can generate with the model; it returns the model id.
 	Ready(ctx context.Context, c *http.Client, ep Endpoint) (model string, err error)
+	// ResetCache empties the server's prefix cache, if the kind has a call for that; Refused
+	// where it has none.
+	ResetCache(ctx context.Context, c *http.Client, ep Endpoint) error
+	// CacheHits is how many prompt tokens the server's counters say it has found in its
+	// prefix cache; false where it does not say.
+	CacheHits(ctx context.Context, c *http.Client, ep Endpoint) (tokens float64, ok bool)
 }
 
 // Refused is Ready's error where waiting longer cannot help: a wrong key, a model that

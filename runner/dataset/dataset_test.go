@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -127,7 +128,7 @@ func TestCellsSendOtherWords(t *testing.T) {
 		for seed := range uint64(3) {
 			c := cell()
 			c.Seed = seed
-			s, err := start(t, plan.Dataset{Type: "synthetic", Values: v}, Options{Cell: c}, nil)
+			s, err := start(t, plan.Dataset{Type: "synthetic", Values: v}, Options{Cell: c, Salt: "run"}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -139,6 +140,46 @@ func TestCellsSendOtherWords(t *testing.T) {
 				}
 				seen[opening] = true
 			}
+		}
+	}
+}
+
+// A file's conversations keep their texts, but for a salt in front of the first message: the
+// system's where there is one.
+func TestSaltOfFiles(t *testing.T) {
+	files := map[string]string{"f": `{"messages":[{"role":"user","content":"hello"},{"role":"assistant","content":"yes"},{"role":"user","content":"and?"},{"role":"assistant","content":"no"}]}
+{"messages":[{"role":"system","content":"be"},{"role":"user","content":"hello"},{"role":"assistant","content":"yes"}]}
+`}
+	text := func(salt string, i int64) string {
+		source, err := start(t, plan.Dataset{Type: "jsonl", Values: schema.Values{"path": "f"}}, Options{Salt: salt, Tokenizer: words{}}, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := source.Open(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said []string
+		for range c.Turns() {
+			var r record.Request
+			if _, err := c.Next(nil, &r); err != nil {
+				t.Fatal(err)
+			}
+			said = append(said, r.System, r.Prompt)
+		}
+		return strings.Join(said, "|")
+	}
+	salt := regexp.MustCompile(`\[[0-9a-f]{8}\] `)
+	for i, want := range []string{"|hello||and?", "be|hello"} {
+		plain, one, two, again := text("", int64(i)), text("one", int64(i)), text("two", int64(i)), text("one", int64(i))
+		if plain != want || one == two || one != again {
+			t.Errorf("conversation %d: %q, salted %q and %q, again %q", i, plain, one, two, again)
+		}
+		if len(salt.FindAllString(one, -1)) != 1 || salt.ReplaceAllString(one, "") != want {
+			t.Errorf("conversation %d: salted %q, want one salt in front of %q", i, one, want)
+		}
+		if begins := map[int]string{0: "|[", 1: "["}[i]; !strings.HasPrefix(one, begins) {
+			t.Errorf("conversation %d: %q does not begin with its salt", i, one)
 		}
 	}
 }
@@ -242,7 +283,7 @@ func TestRunsSendTheirOwnTexts(t *testing.T) {
 	} {
 		prompts := map[string]string{}
 		for _, run := range []string{"monday", "tuesday", "monday"} {
-			source, err := start(t, plan.Dataset{Type: "synthetic", Values: values}, Options{Run: run, Tokenizer: words{}}, nil)
+			source, err := start(t, plan.Dataset{Type: "synthetic", Values: values}, Options{Salt: run, Tokenizer: words{}}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -62,7 +62,14 @@ type Entry struct {
 	ByRule    bool              `json:"by_rule,omitempty"` // skipped as the scenario asked for (skip_above)
 	Marks     []Mark            `json:"marks"`
 	Digest    string            `json:"digest"`
-	Workload  string            `json:"workload"` // what is sent and when: plan.Cell
+	// Cache is the state of the prefix cache that was declared, CacheMethod how it was made
+	// ("reset", "salt", "restart", "off", "primed", "none"; "" where nothing ran).
+	// CacheHitShare is the share of the tokens of conversations' first prompts that were in
+	// it; of a cold one: beyond what these prompts have in common. null: not known.
+	Cache         string   `json:"cache"`
+	CacheMethod   string   `json:"cache_method"`
+	CacheHitShare *float64 `json:"cache_hit_share"`
+	Workload      string   `json:"workload"` // what is sent and when: plan.Cell
 
 	Window     Window              `json:"window"`
 	Requests   Requests            `json:"requests"`

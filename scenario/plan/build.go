@@ -112,7 +112,7 @@ func serverShape(s *Server) any {
 // shape is what of a cell shapes its numbers, apart from its server and dataset. Metrics
 // and slos are computed from the rows and may change.
 func (c *Cell) shape() any {
-	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort, c.Search, c.Restart}
+	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort, c.Search, c.Restart, c.Cache}
 }
 
 // workload is what is sent and when, whatever the seed. Headers are left out: they are
@@ -120,7 +120,7 @@ func (c *Cell) shape() any {
 func (c *Cell) workload() any {
 	r := c.Request
 	r.Headers = nil
-	return []any{c.API, c.Stream, c.Phases, c.Conversations, r}
+	return []any{c.API, c.Stream, c.Phases, c.Conversations, r, c.Cache}
 }
 
 func (p *Plan) benchmark(name string) *Benchmark {

@@ -79,6 +79,9 @@ type Kind struct {
 	Options []Attr
 	// Launches says whether this build can start such a server (frameworks only).
 	Launches bool
+	// CacheReset is the path of the call (POST) that empties the prefix cache, "" for none
+	// (frameworks only).
+	CacheReset string
 	// Timed says that conversations of such a dataset have a time, which phases can replay.
 	Timed bool
 	// Content says that such a sink needs the texts of prompts and answers.

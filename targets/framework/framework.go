@@ -193,18 +193,13 @@ func call(ctx context.Context, c *http.Client, ep targets.Endpoint, method, url 
 		return &targets.Refused{Err: err}
 	}
 	req.Header.Set("Content-Type", "application/json")
-	if k := ep.Key.Reveal(); k != "" {
-		req.Header.Set("Authorization", "Bearer "+k)
-	}
-	for k, v := range ep.Headers {
-		req.Header.Set(k, v.Reveal())
-	}
+	authorize(req, ep)
 	resp, err := c.Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
+	b, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", method, url, err)
 	}

@@ -24,5 +24,7 @@ var sglang = &engine{
 }
 
 func init() {
-	register(openAI{kind: sglang.kind("SGLang: python3 -m sglang.launch_server."), launch: needsModel(sglang.launch)})
+	kind := sglang.kind("SGLang: python3 -m sglang.launch_server.")
+	kind.CacheReset = "/flush_cache"
+	register(openAI{kind: kind, launch: needsModel(sglang.launch)})
 }

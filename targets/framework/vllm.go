@@ -44,5 +44,7 @@ func onOff(on, off string) func(any) []string {
 }
 
 func init() {
-	register(openAI{kind: vllm.kind("vLLM: vllm serve MODEL."), launch: needsModel(vllm.launch)})
+	kind := vllm.kind("vLLM: vllm serve MODEL.")
+	kind.CacheReset = "/reset_prefix_cache" // there with VLLM_SERVER_DEV_MODE=1 only
+	register(openAI{kind: kind, launch: needsModel(vllm.launch)})
 }

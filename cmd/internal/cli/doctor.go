@@ -34,7 +34,7 @@ answer. Nothing is started or changed.
 Each line is ok, note (worth knowing), or fail with what to do. Exit code 1 if one fails.`,
 		Example: "  sparkrun doctor\n  sparkrun doctor sweep.hcl --only server=vllm",
 		RunE: func(_ *cobra.Command, args []string) error {
-			d := &doctor{env: env, out: env.Stdout, tools: tools(env, "", nil)}
+			d := &doctor{env: env, out: env.Stdout, tools: tools(env, nil)}
 			ctx := context.Background()
 			d.machine(ctx, out)
 			if len(args) > 0 {
