@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -82,7 +83,7 @@ func (r *run) cell(c *plan.Cell) error {
 	cell := &result.Cell{Plan: c, Server: srv.plan, Model: srv.endpoint.Model, Records: keep.records, Outcome: out}
 	cell.Entries = result.Summarise(c, srv.plan, keep.records, out)
 	for i := range cell.Entries {
-		cell.Entries[i].Model = cell.Model
+		cell.Entries[i].Model, cell.Entries[i].Fingerprint = cell.Model, srv.print.ID
 		if r.Parallelism > 1 {
 			cell.Entries[i].AddShared(r.Parallelism)
 		}
@@ -98,7 +99,7 @@ func (r *run) cell(c *plan.Cell) error {
 	}
 	result.Conclude(cell.Entries, outcome, cause)
 	r.mu.Lock()
-	r.images[c.Canonical] = srv.image
+	r.prints[c.Canonical] = srv.print
 	r.mu.Unlock()
 	r.endCell(cell, outcome, cause)
 	return failure
@@ -165,14 +166,18 @@ func (r *run) endCell(cell *result.Cell, outcome, cause string) {
 	r.mu.Lock()
 	r.entries[c.Canonical] = cell.Entries
 	r.doneSecs += c.Estimate.Seconds
-	image := r.images[c.Canonical]
+	on := r.prints[c.Canonical]
 	r.mu.Unlock()
 	r.sinkCell(cell)
 	r.writeSummary()
 	// After the rows and the summary: what the journal calls finished is on the disk.
+	var server json.RawMessage
+	if on != nil {
+		server = marshal(on)
+	}
 	r.log(journal.Line{
 		Type: journal.Cell, Canonical: c.Canonical, Number: c.Number, Digest: c.Digest,
-		Outcome: outcome, Cause: cause, Model: cell.Model, Image: image, Load: marshal(cell.Outcome),
+		Outcome: outcome, Cause: cause, Model: cell.Model, Server: server, Load: marshal(cell.Outcome),
 	})
 	r.emit(Event{Type: EventCellEnded, Address: c.Name, Outcome: Outcome(outcome), Message: cause, Data: cell.Entries})
 }

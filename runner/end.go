@@ -66,7 +66,10 @@ func (r *run) collect() []result.Entry {
 func (r *run) writeSummary() {
 	r.sinkMu.Lock()
 	defer r.sinkMu.Unlock()
+	r.mu.Lock()
 	info := *r.info
+	info.Servers = slices.Clone(r.info.Servers)
+	r.mu.Unlock()
 	info.Interrupted = r.Control.Interrupted()
 	if info.Ended.IsZero() {
 		info.Ended = time.Now()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sparkrun/runner/journal"
+	"sparkrun/runner/result"
 	"sparkrun/scenario/plan"
 	"sparkrun/targets"
 )
@@ -28,6 +29,8 @@ type server struct {
 	// containers is the node's engine where the server is a container, image its digest.
 	containers targets.Containers
 	image      string
+	launched   targets.Launch      // what was started
+	print      *result.Fingerprint // of what is running
 	port       int
 	log        logFile
 	before     targets.Memory // of the node, before the launch
@@ -104,7 +107,11 @@ func (r *run) start(ctx context.Context, t *plan.Task) error {
 	r.mu.Lock()
 	r.servers[t.Session] = srv
 	r.mu.Unlock()
-	return r.up(ctx, srv)
+	if err := r.up(ctx, srv); err != nil {
+		return err
+	}
+	r.confirm(srv)
+	return nil
 }
 
 // up brings a server to where it generates.
@@ -125,6 +132,7 @@ func (r *run) up(ctx context.Context, srv *server) error {
 		return err
 	}
 	srv.endpoint.Model = model
+	srv.print = r.fingerprint(ctx, srv)
 	return nil
 }
 

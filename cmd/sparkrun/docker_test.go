@@ -348,7 +348,7 @@ func TestContainers(t *testing.T) {
 		apply(t, "moved2", "after 4", "")
 		e.load(t, filepath.Join(e.dir, "faultserver"), "another")
 		out, err := sparkrun(t, dir, "", "resume", "results/scenario/moved2")
-		if err != nil || !regexp.MustCompile(`measure benchmark\.chat\[server=a\]#1 again: image sparkrun-test/faultserver:1 is sha256:\w+ now, it was sha256`).MatchString(out) || !strings.Contains(out, "Measuring benchmark.chat[server=a]") {
+		if err != nil || !regexp.MustCompile(`measure benchmark\.chat\[server=a\]#1 again: image_digest was sha256:\w+ and is sha256:\w+`).MatchString(out) || !strings.Contains(out, "Measuring benchmark.chat[server=a]") {
 			t.Errorf("another image: %v\n%s", err, out)
 		}
 		nothingLeft(t)

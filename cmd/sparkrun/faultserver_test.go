@@ -27,6 +27,7 @@ func faultserver() {
 	urlFile := flag.String("url", os.DevNull, "file that gets the URL")
 	life := flag.String("life", "", "what goes wrong with the server as a whole")
 	port := flag.Int("port", 0, "port to listen on")
+	version := flag.String("version", "", "file with the version that it tells")
 	flag.Parse()
 	if *mode == "bind" {
 		hold(*urlFile)
@@ -41,6 +42,11 @@ func faultserver() {
 	}
 	var streamed atomic.Int64
 	mux := http.NewServeMux()
+	if b, err := os.ReadFile(*version); err == nil {
+		mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"version":%q}`, strings.TrimSpace(string(b)))
+		})
+	}
 	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) {
 		switch *life {
 		case "loading":

@@ -400,6 +400,9 @@ func NewSummary(info *Run, entries []Entry, thresholds []ThresholdResult) *Summa
 	if thresholds == nil {
 		thresholds = []ThresholdResult{}
 	}
+	if info.Servers == nil {
+		info.Servers = []Fingerprint{}
+	}
 	return &Summary{Schema: 1, Run: *info, Cells: entries, Repeats: RepeatsOf(entries), Servers: CompareServers(entries), Thresholds: thresholds}
 }
 

@@ -217,6 +217,7 @@ const setupName = "sparkrun-setup"
 // program's arguments stay arguments: they are not read by the shell.
 func withSetup(l targets.Launch, setup []string) targets.Launch {
 	if len(setup) > 0 {
+		l.Program = l.Argv[0]
 		l.Argv = append([]string{"sh", "-c", "set -e\n" + strings.Join(setup, "\n") + "\nexec \"$@\"", setupName}, l.Argv...)
 	}
 	return l
