@@ -185,6 +185,7 @@ var containerAttrs = []schema.Attr{
 
 var serverBlocks = []BlockType{
 	{Name: "container", Doc: "How the container of a server with an image is made.", Attrs: containerAttrs},
+	{Name: "matrix", Doc: "Axes of its own: a server for each combination of their values, as in server=vllm(max_num_seqs=256). Its other lines may use matrix.AXIS.", Attrs: []schema.Attr{atLoad(bare("exclude", schema.Object, none, "Combinations to leave out: [{…}].")), atLoad(bare("include", schema.Object, none, "Combinations to add or extend, as in GitHub Actions: [{…}]."))}, Free: "AXIS = [values]"},
 	{Name: "ready", Doc: "How long the start may take.", Attrs: readyAttrs},
 	{Name: "stop", Doc: "How it is stopped.", Attrs: stopAttrs},
 }

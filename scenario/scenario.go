@@ -93,6 +93,8 @@ type loader struct {
 
 	blocks map[string][]*hclsyntax.Block // by type, in the files' order
 	scope  *scope
+	// variants are the names of servers with axes of their own, by the block's name.
+	variants map[string][]string
 }
 
 func (l *loader) errorf(at hcl.Range, summary, detail string, args ...any) {
