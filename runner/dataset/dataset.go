@@ -17,6 +17,9 @@ type Options struct {
 	Model  string
 	Salt   string                               // "": texts are as the set has them
 	Forced func(least, most int) map[string]any // the framework's fields for an exact length; may be nil
+	// Headroom is how many times its length a forced answer may become, for models that must
+	// be let come to an end; 0 is 1.
+	Headroom int64
 	// Tokenizer asks the server about tokens; nil counts words instead.
 	Tokenizer Tokenizer
 }
@@ -88,7 +91,7 @@ func (s *Set) Open(ctx context.Context, o Options) (Source, error) {
 	if _, file := s.set.(*fileSet); file && o.Salt != "" {
 		all = &salted{all, fmt.Sprintf("[%08x] ", uint32(o.salt()))}
 	}
-	out := &played{source: source{scripts: all, bodies: newBodies(o)}, notes: notesOf(all), count: s.set.size(s.seed(o.Cell.Seed)).Conversations}
+	out := &played{source: source{scripts: all, bodies: newBodies(o)}, notes: append(notesOf(all), o.notes()...), count: s.set.size(s.seed(o.Cell.Seed)).Conversations}
 	if t, ok := s.set.(*trace); ok {
 		return &timed{out, t, s.dataset.Values.String("when_exhausted") == "repeat"}, nil
 	}
@@ -105,6 +108,14 @@ func (o *Options) salt() uint64 {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d %s", o.Cell.Seed, o.Salt)
 	return h.Sum64()
+}
+
+// notes are what should be said of the requests.
+func (o *Options) notes() []string {
+	if o.Headroom <= 1 || o.Cell.Request.Output != "forced" {
+		return nil
+	}
+	return []string{fmt.Sprintf("answers of %s are forced to have at least their length and end by themselves within %d times of it: vLLM fails where this model's turn goes on after its end (ignore_eos)", o.Model, o.Headroom)}
 }
 
 // Notes are what should be said of the dataset, in sentences: what was left out of it.

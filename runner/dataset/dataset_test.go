@@ -212,6 +212,50 @@ func TestShapes(t *testing.T) {
 	}
 }
 
+// A model that must be let come to an end gets room for it, within the request's own limit.
+func TestHeadroom(t *testing.T) {
+	forced := func(least, most int) map[string]any {
+		return map[string]any{"min_tokens": least, "exact": least == most}
+	}
+	limit := int64(30)
+	for name, c := range map[string]struct {
+		headroom int64
+		output   string
+		max      *int64
+		want     string
+		notes    int
+	}{
+		"none":           {0, "forced", nil, `{"exact":true,"max_tokens":20,"min_tokens":20}`, 0},
+		"four":           {4, "forced", nil, `{"exact":false,"max_tokens":80,"min_tokens":20}`, 1},
+		"within a limit": {4, "forced", &limit, `{"exact":false,"max_tokens":30,"min_tokens":20}`, 1},
+		"natural":        {4, "natural", nil, `{"max_tokens":20}`, 0},
+	} {
+		cell := cell()
+		cell.Request.Output, cell.Request.MaxTokens, cell.Request.MaxField = c.output, c.max, "max_tokens"
+		cell.Request.Body = map[string]any{"messages": nil, "stream": nil, "stream_options": nil, "model": nil, "extra": nil, "top_k": nil}
+		source, err := start(t, plan.Dataset{Type: "synthetic", Values: schema.Values{"shape": schema.Plain("D(30,20)")}}, Options{Cell: cell, Headroom: c.headroom, Forced: forced, Tokenizer: words{}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, r, _ := first(t, source, 0)
+		var body map[string]any
+		if err := json.Unmarshal(r.Body, &body); err != nil {
+			t.Fatal(err)
+		}
+		delete(body, "messages")
+		got, _ := json.Marshal(body)
+		if string(got) != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+		if notes := source.(Source).Notes(); len(notes) != c.notes {
+			t.Errorf("%s: notes %q", name, notes)
+		}
+		if c.output == "forced" && (r.AskedMin == r.AskedMax) != (c.headroom == 0) {
+			t.Errorf("%s: asked %d to %d", name, r.AskedMin, r.AskedMax)
+		}
+	}
+}
+
 func TestMultiTurnSendsTheModelsAnswers(t *testing.T) {
 	file := map[string]string{"f": `[{"id":"x","messages":[{"role":"user","content":"one"},{"role":"assistant","content":"two three four"},{"role":"user","content":"five"},{"role":"assistant","content":"six"}]}]`}
 	for answers, want := range map[string]string{"actual": "said", "dataset": "two three four"} {

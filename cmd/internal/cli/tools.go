@@ -56,6 +56,7 @@ func tools(env *Env, sets *datasets) runner.Tools {
 			o := dataset.Options{
 				Cell: c, Model: ep.Model,
 				Forced:    func(least, most int) map[string]any { return framework.ForcedFields(s.Framework, least, most) },
+				Headroom:  framework.Headroom(s.Framework, ep.Model+" "+s.Model, c.API),
 				Tokenizer: framework.Tokenizer{Client: http.DefaultClient, Endpoint: ep, API: c.API},
 			}
 			if salted {
