@@ -134,7 +134,9 @@ func (l *loader) load() {
 	}
 	plan.Build(&l.plan)
 	for _, d := range l.diags {
-		l.plan.Warnings = append(l.plan.Warnings, d.Detail)
+		if !slices.Contains(l.plan.Warnings, d.Detail) { // a block may be read several times
+			l.plan.Warnings = append(l.plan.Warnings, d.Detail)
+		}
 	}
 	l.scenario.Plan = &l.plan
 }

@@ -193,7 +193,11 @@ func (l *loader) problems(b *hclsyntax.Block, kind schema.Kind, v schema.Values)
 		if a, ok := b.Body.Attributes[p.Attr]; ok {
 			at = a.Expr.Range()
 		}
-		l.errorf(at, p.Summary, "%s", p.Detail)
+		report := l.errorf
+		if p.Warning {
+			report = l.warnf
+		}
+		report(at, p.Summary, "%s", p.Detail)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"sparkrun/scenario/plan"
@@ -107,6 +108,9 @@ type Facts struct {
 	MemFree  uint64 `json:"mem_available_bytes"`
 }
 
+// UnifiedMemory reports whether the GPU's memory is the machine's own, as on a DGX Spark.
+func (f Facts) UnifiedMemory() bool { return strings.Contains(f.GPU, "GB10") }
+
 // Node is a machine on which servers run.
 type Node interface {
 	Run(ctx context.Context, c Cmd) (Output, error)
@@ -163,8 +167,10 @@ type Launch struct {
 	Env      map[string]schema.Text
 	Port     int
 	Lifeline bool
-	Files    []File
-	Image    string // of the container that Argv runs in; "": it is a process of the node
+	// MemoryShare is the share of the GPU's whole memory that must be free for it to start.
+	MemoryShare float64
+	Files       []File
+	Image       string // of the container that Argv runs in; "": it is a process of the node
 	Container
 }
 

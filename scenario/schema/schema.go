@@ -99,6 +99,7 @@ type Problem struct {
 	Attr    string
 	Summary string // a noun phrase, without values
 	Detail  string // a sentence that says what to do
+	Warning bool   // it may be meant
 }
 
 // Values are the decoded attributes of a block by name; absent means not set and no default.

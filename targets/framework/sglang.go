@@ -3,7 +3,7 @@ package framework
 // SGLang: `python3 -m sglang.launch_server --model-path MODEL`, flags with dashes and
 // without --no- forms. chunked-prefill-size is its limit of tokens in a step.
 var sglang = &engine{
-	name: "sglang", program: []string{"python3", "-m", "sglang.launch_server"}, modelFlag: "--model-path", dash: "-", config: "--config", configFlags: true,
+	name: "sglang", program: []string{"python3", "-m", "sglang.launch_server"}, modelFlag: "--model-path", dash: "-", config: "--config", configFlags: true, ofTotal: true,
 	ours: map[string]string{"--host": "sparkrun", "--port": "port", "--model-path": "model", "--model": "model"},
 	knobs: []knob{
 		{attr: "revision", flag: "--revision"},

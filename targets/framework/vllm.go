@@ -3,7 +3,7 @@ package framework
 // vLLM: `vllm serve MODEL`, flags with dashes, each on/off flag with a --no- form; its
 // file (--config) has the flags' names as keys.
 var vllm = &engine{
-	name: "vllm", program: []string{"vllm", "serve"}, dash: "-", negates: true, config: "--config", configFlags: true,
+	name: "vllm", program: []string{"vllm", "serve"}, dash: "-", negates: true, config: "--config", configFlags: true, ofTotal: true, claims: true,
 	ours: map[string]string{"--host": "sparkrun", "--port": "port", "--model": "model"},
 	knobs: []knob{
 		{attr: "revision", flag: "--revision"},
