@@ -59,7 +59,7 @@ func (r *run) cell(c *plan.Cell) error {
 		return &Error{MeasureRowsLost, fmt.Errorf("run %s: %w", c.Name, err)}
 	}
 
-	keep := &recorder{rows: rows}
+	keep := &recorder{rows: rows, secrets: r.Plan.Secrets}
 	live := &load.Live{}
 	stopProgress := r.progress(c, live)
 	r.countHits(ctx, srv, cache)
@@ -214,12 +214,16 @@ func (r *run) dataset(address string) *plan.Dataset {
 type recorder struct {
 	records []record.Record
 	rows    *store.Rows
+	secrets []string
 	step    int     // of a search
 	value   float64 // that it tries
 }
 
 func (k *recorder) Record(rec *record.Record) {
 	rec.SearchStep, rec.SearchValue = k.step, k.value
+	if rec.Error != "" {
+		rec.Error = Redacted(rec.Error, k.secrets)
+	}
 	k.rows.Write(rec)
 	k.records = append(k.records, *rec)
 }

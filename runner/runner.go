@@ -151,7 +151,7 @@ func (r *run) task(t *plan.Task) error {
 	}
 	r.emit(Event{Type: EventTaskStarted, Address: r.address(t), Kind: string(t.Kind)})
 	started := time.Now()
-	err := r.exec(t)
+	err := redacted(r.exec(t), r.Plan.Secrets)
 	e := Event{Type: EventTaskEnded, Address: r.address(t), Kind: string(t.Kind), Outcome: Succeeded, Seconds: time.Since(started).Seconds()}
 	if err != nil {
 		e.Outcome, e.Message = Failed, err.Error()
@@ -270,6 +270,7 @@ func (r *run) emit(e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seq++
+	e.Message = Redacted(e.Message, r.Plan.Secrets)
 	e.Seq, e.Time, e.Run = r.seq, time.Now().UTC(), r.info.ID
 	r.Observe(e)
 }

@@ -268,6 +268,10 @@ func TestContainers(t *testing.T) {
 		if !regexp.MustCompile(`"type":"created".*"kind":"container".*"image":"sha256:[0-9a-f]{64}"`).Match(jour) || strings.Contains(string(jour), token) {
 			t.Errorf("%s", jour)
 		}
+		summary, _ := os.ReadFile(filepath.Join(dir, "results/scenario/one/summary.json"))
+		if !regexp.MustCompile(`(?s)"image": "sparkrun-test/faultserver:1",\s+"image_digest": "sha256:[0-9a-f]{64}".*"argv": \[\s+"/faultserver",.*"PORT",.*"two\\nlines",\s+"日本"`).Match(summary) {
+			t.Errorf("the container is not found as it is:\n%.3000s", summary)
+		}
 		nothingLeft(t)
 	})
 	t.Run("secret", func(t *testing.T) {
