@@ -89,7 +89,7 @@ func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req 
 	defer stopSignals()
 	report := runner.Run(runner.Config{
 		Plan: s.Plan, Info: info, Store: st, Journal: jour, Clock: clock,
-		Tools: tools(env, st.ID, sets), Sinks: open, Parallelism: req.Parallelism, Strict: req.Strict, Baseline: baseline,
+		Tools: tools(env, sets), Sinks: open, Parallelism: req.Parallelism, Strict: req.Strict, Baseline: baseline,
 		Control: control, Resume: "sparkrun resume " + st.Dir, Finished: finished,
 		KeepServers: req.KeepServers, ServersOnly: serversOnly,
 		Observe: func(e runner.Event) {
