@@ -33,6 +33,9 @@ func (r *run) sinkCell(c *result.Cell) {
 			r.problem(fmt.Errorf("write %s to %s: %w", c.Plan.Name, s.Address, err))
 		}
 	}
+	if r.OnCell != nil {
+		r.OnCell(c)
+	}
 }
 
 // endSink writes a sink's end. It is a final task and so always runs.

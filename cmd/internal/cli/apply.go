@@ -38,7 +38,7 @@ the results so far are written. Twice: requests are cut. Three times: leaves at 
 Exit codes: 130 interrupted · 2 the scenario or the call is wrong, nothing was touched ·
 1 the run could not be done · 3 a cell is failed, invalid or skipped (--strict: or
 suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
-		Example: "  sparkrun apply examples/quickstart.hcl\n  sparkrun apply sweep.hcl --var concurrency=1,4 --only server=vllm\n  sparkrun apply ci.hcl --baseline results/ci/latest",
+		Example: "  sparkrun apply examples/quickstart.hcl\n  sparkrun apply sweep.hcl --var concurrency=1,4 --only server=vllm\n  sparkrun apply sweep.hcl --watch 8080\n  sparkrun apply ci.hcl --baseline results/ci/latest",
 		Args:    needPath,
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := f.load(env, args)
@@ -59,6 +59,10 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 			if err != nil {
 				return err
 			}
+			if err := f.output.watch.listen(); err != nil {
+				return exit(exitUsage, "--watch: %v", err)
+			}
+			defer f.output.watch.close()
 			if f.runID == "" {
 				f.runID = store.NewID(env.Now())
 			}
@@ -74,6 +78,7 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 	}
 	f.register(c)
 	f.output.register(c)
+	f.output.watch.register(c)
 	c.Flags().StringVar(&f.out, "out", "results", "folder of the results store")
 	c.Flags().StringVar(&f.runID, "run-id", "", "name of the run (default: date, time and six hex digits)")
 	c.Flags().StringVar(&f.baseline, "baseline", "", "run or summary.json that thresholds know as baseline.*")
