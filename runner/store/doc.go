@@ -28,7 +28,9 @@
 //	first_event_tokens first_output_tokens reasoning_events worker conversation
 //	                                           INT64
 //
-// The value of an axis is always a text, so that a glob over runs unites them.
+// The value of an axis is always a text, so that a glob over runs unites them, as in DuckDB's
+// read_parquet('results/sweep/2*/requests/*.parquet', union_by_name = true). The 2 keeps the
+// glob off the link latest, whose rows would else be there twice.
 //
 // # events/<n>.parquet
 //
