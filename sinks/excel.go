@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"archive/zip"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -207,7 +208,12 @@ func (x *excel) End(_ context.Context, r *result.Run) error {
 			return err
 		}
 	}
-	return replace(x.path, func(w io.Writer) error { return x.file.Write(w) })
+	return replace(x.path, func(w io.Writer) error {
+		// excelize puts the whole archive together in memory unless it is given one that it
+		// can't: a million rows would take 600 MB.
+		x.file.SetZipWriter(func(io.Writer) excelize.ZipWriter { return zip.NewWriter(w) })
+		return x.file.Write(io.Discard)
+	})
 }
 
 // sheet writes rows one under the other and remembers the first error.
