@@ -66,6 +66,8 @@ type Config struct {
 	Seed          uint64
 	Source        Source
 	First         int64 // conversation of the source to begin with
+	Share         Share // of what several engines do together
+	Gate          *Gate // where they meet; nil: there is one
 	Doer          Doer
 	Recorder      Recorder
 	Clock         record.Clock
