@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"sparkrun/runner/generator"
 	"sparkrun/runner/journal"
 	"sparkrun/runner/load"
 	"sparkrun/runner/record"
@@ -40,11 +41,18 @@ func (r *run) cell(c *plan.Cell) error {
 		}()
 	}
 
-	doer, err := r.Tools.Doer(srv.endpoint, c, r.Clock)
+	put, give, err := r.loader(r.Control.soft, c, srv.plan.Framework, srv.endpoint)
 	if err != nil {
-		return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, err)}
+		return err
 	}
-	defer doer.Close()
+	defer func() { r.cleanedUp("the generator's workers", give()) }()
+	var doer Doer // of this process, where the load is its own
+	if r.Plan.Generator == nil {
+		if doer, err = r.Tools.Doer(srv.endpoint, c, r.Clock); err != nil {
+			return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, err)}
+		}
+		defer doer.Close()
+	}
 	dataset := r.dataset(c.Dataset)
 	source, err := r.Tools.Source(ctx, dataset, c, srv.plan, srv.endpoint)
 	if err != nil {
@@ -59,7 +67,7 @@ func (r *run) cell(c *plan.Cell) error {
 	keep := &recorder{rows: rows}
 	live := &load.Live{}
 	stopProgress := r.progress(c, live)
-	out, err := measure(ctx, c, srv.plan, keep, load.Config{
+	out, err := measure(ctx, c, srv.plan, keep, put, load.Config{
 		Phases: c.Phases, Conversations: c.Conversations, Request: c.Request,
 		KeepAnswers: c.Record.Content, Abort: c.Abort, Seed: c.Seed,
 		Source: source, Doer: doer, Recorder: keep, Clock: r.Clock, Precise: true, Live: live,
@@ -127,6 +135,9 @@ func (r *run) failure(ctx context.Context, c *plan.Cell, loadErr, rowsErr error,
 	}
 	if out.Interrupted {
 		return errInterrupted
+	}
+	if errors.Is(loadErr, generator.ErrLost) {
+		return &Error{MeasureWorkersLost, fmt.Errorf("run %s: %w", c.Name, loadErr)}
 	}
 	if loadErr != nil {
 		return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, loadErr)}

@@ -116,7 +116,7 @@ func (e *engine) pick(p *plan.Phase, want int64) *dialogue {
 
 // canBegin reports whether begin may find a conversation.
 func (e *engine) canBegin(p *plan.Phase) bool {
-	if p.Conversations > 0 && e.started >= e.Share.quota(p, p.Conversations) {
+	if p.Conversations > 0 && e.started >= e.Share.Quota(p, p.Conversations) {
 		return false
 	}
 	return !e.exhausted || (len(e.parked) > 0 && !p.FirstTurnOnly)

@@ -58,6 +58,9 @@ func Run(ctx context.Context, cfg Config) (Outcome, error) {
 			break
 		}
 	}
+	if cfg.Gate != nil && cfg.Gate.Ended != nil {
+		cfg.Gate.Ended()
+	}
 	e.drain(e.drainTime())
 	e.outcome.Next = e.taken
 	return e.outcome, e.err
@@ -105,6 +108,7 @@ type engine struct {
 	aborts   aborter
 	endings  <-chan int // of phases, by the others that share the load; nil: there are none
 	told     int        // phases that they have ended
+	late     int64      // than they had agreed on this phase began here
 }
 
 // job is a request under way.
@@ -137,7 +141,7 @@ func (e *engine) phase(i int) bool {
 	if !ok {
 		return false
 	}
-	out := PhaseOutcome{Name: p.Name, Measure: p.Measure, Start: start}
+	out := PhaseOutcome{Name: p.Name, Measure: p.Measure, Start: start, Late: e.late}
 	var pacer Pacer
 	if p.OpenLoop() {
 		for _, s := range e.slots {
@@ -187,11 +191,11 @@ func (e *engine) phase(i int) bool {
 	}
 	out.Scheduled, out.Unstable = e.sent, p.UntilStable && !e.stable.reached()
 	e.outcome.Phases = append(e.outcome.Phases, out)
-	if e.Gate != nil {
-		e.Gate.Over(out)
-	}
 	if goOn && p.DrainHere && i < len(e.Phases)-1 {
 		e.drain(p.Drain)
+	}
+	if e.Gate != nil {
+		e.Gate.Over(out)
 	}
 	return goOn
 }
@@ -202,7 +206,7 @@ func (e *engine) over(p *plan.Phase, start, now int64) bool {
 	switch {
 	case e.early, e.stable.reached(), p.MaxDuration > 0 && elapsed >= p.MaxDuration:
 		return true
-	case e.told > e.current, p.Requests > 0 && e.sent >= e.Share.quota(p, p.Requests):
+	case e.told > e.current, p.Requests > 0 && e.sent >= e.Share.Quota(p, p.Requests):
 		return true
 	case p.Duration > 0 && elapsed >= p.Duration:
 		return p.MinRequests == 0 || e.Gate == nil && e.finished >= p.MinRequests

@@ -99,6 +99,20 @@ type Outcome struct {
 	// Tried are the rungs that a search has measured, in their order; Phases are then those
 	// of all of them.
 	Tried []int `json:",omitempty"`
+	// Workers are the processes that made the load together, none where it was this one.
+	Workers []Worker `json:",omitempty"`
+}
+
+// Worker is a process that made a share of a load.
+type Worker struct {
+	Rank        int
+	Host        string
+	Pid         int
+	Offset      int64  // ns that its clock was behind the run's
+	OffsetError int64  // ns that this may be wrong by
+	Requests    int64  // of which there are records
+	Lost        string `json:",omitempty"` // why nothing more came of it, "" if it stayed to the end
+	LostAt      int64  `json:",omitempty"` // record.Clock
 }
 
 // PhaseOutcome is when a phase really ran. The window is [Start, End): End is the end of
@@ -109,4 +123,5 @@ type PhaseOutcome struct {
 	Start, End int64 // record.Clock
 	Scheduled  int64 // requests the load model wanted
 	Unstable   bool  `json:",omitempty"` // a limit ended it before its requests were stable
+	Late       int64 `json:",omitempty"` // ns after Start at which the last of several engines began it
 }

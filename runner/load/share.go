@@ -32,9 +32,9 @@ func (s Share) atLeastOne(limit int64) int64 {
 	return max(1, s.of(limit))
 }
 
-// quota is the rank's part of what a phase may send in all. Where a closed loop has fewer
+// Quota is the rank's part of what a phase may send in all. Where a closed loop has fewer
 // slots than there are ranks, those without one send nothing.
-func (s Share) quota(p *plan.Phase, n int64) int64 {
+func (s Share) Quota(p *plan.Phase, n int64) int64 {
 	if c := p.Concurrency; c != nil {
 		s.Size = min(s.Size, int(max(c.From, c.To, 1)))
 		if s.Rank >= max(1, s.Size) {
@@ -81,8 +81,10 @@ func Arrivals(p *plan.Phase, phase int, seed uint64, s Share) Pacer {
 
 // Gate is where an engine meets the others that share its load.
 type Gate struct {
-	// Over is told that a phase has nothing more to send.
+	// Over is told that a phase has nothing more to send, and has drained where it must.
 	Over func(PhaseOutcome)
+	// Ended is told that no conversation will be opened any more; may be nil.
+	Ended func()
 	// Starts has, once for each phase, the Clock time at which it begins. It may be there
 	// before the phase before is over.
 	Starts <-chan int64
@@ -119,6 +121,7 @@ func (e *engine) start() (at int64, ok bool) {
 		}
 		e.wait(at)
 	}
+	e.late = e.Clock.Now() - at
 	return at, true
 }
 

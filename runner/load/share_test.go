@@ -28,7 +28,7 @@ func TestShares(t *testing.T) {
 	// Two slots among four: the 101 requests are those of the two that have one.
 	p := &plan.Phase{Concurrency: closed(2)}
 	for rank, want := range []int64{51, 50, 0, 0} {
-		if got := (Share{rank, 4}).quota(p, 101); got != want {
+		if got := (Share{rank, 4}).Quota(p, 101); got != want {
 			t.Errorf("rank %d may send %d of 101, want %d", rank, got, want)
 		}
 	}

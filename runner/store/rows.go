@@ -26,6 +26,7 @@ type Rows struct {
 	context []byte // the columns that are the same in every row
 	phases  []plan.Phase
 	events  bool
+	workers bool // a generator's
 	fields  []result.Field
 
 	records chan record.Record
@@ -42,7 +43,7 @@ func (r *Run) CreateRows(info *result.Run, c *plan.Cell) (*Rows, error) {
 		return nil, fmt.Errorf("create the rows: %w", err)
 	}
 	w := &Rows{
-		file: file, context: rowContext(info, c), phases: c.Phases, events: c.Record.Events, fields: result.Fields(),
+		file: file, context: rowContext(info, c), phases: c.Phases, events: c.Record.Events, workers: info.Plan != nil && info.Plan.Generator != nil, fields: result.Fields(),
 		records: make(chan record.Record, queued), done: make(chan error, 1),
 	}
 	go w.write()
@@ -164,6 +165,10 @@ func (w *Rows) appendRow(b []byte, rec *record.Record) []byte {
 	b = strconv.AppendInt(b, int64(rec.ReasoningEvents), 10)
 	b = append(b, `,"worker":`...)
 	b = strconv.AppendInt(b, int64(rec.Worker), 10)
+	if w.workers {
+		b = append(b, `,"rank":`...)
+		b = strconv.AppendInt(b, int64(rec.Rank), 10)
+	}
 	b = append(b, `,"conversation":`...)
 	b = strconv.AppendInt(b, rec.Conversation, 10)
 	if w.events {
@@ -244,6 +249,7 @@ type row struct {
 	SearchStep       int            `json:"search_step"`
 	SearchValue      float64        `json:"search_value"`
 	Worker           int32          `json:"worker"`
+	Rank             int32          `json:"rank"`
 	Conversation     int64          `json:"conversation"`
 	ConversationID   string         `json:"conversation_id"`
 	DatasetRow       *int64         `json:"dataset_row"`
@@ -331,7 +337,7 @@ func (w *row) record() (record.Record, error) {
 		return record.Record{}, err
 	}
 	rec := record.Record{
-		ID: w.RequestID, Phase: w.PhaseIndex, SearchStep: w.SearchStep, SearchValue: w.SearchValue, Worker: w.Worker,
+		ID: w.RequestID, Phase: w.PhaseIndex, SearchStep: w.SearchStep, SearchValue: w.SearchValue, Rank: w.Rank, Worker: w.Worker,
 		Conversation: w.Conversation, ConversationID: w.ConversationID, DatasetRow: -1, Turn: w.Turn, LastTurn: w.LastTurn,
 		HistoryTokens: count(w.HistoryTokens), AskedMin: count(w.AskedMin), AskedMax: count(w.AskedMax),
 		Scheduled: w.Scheduled, Sent: w.Sent, FirstEvent: w.FirstEvent, FirstToken: w.FirstToken, FirstOut: w.FirstOut,
