@@ -308,6 +308,23 @@ func TestGeneratorWorkerKilled(t *testing.T) {
 	}
 }
 
+// TestGeneratorWithoutWorkers: a cell whose last worker is killed has failed.
+func TestGeneratorWithoutWorkers(t *testing.T) {
+	dir := t.TempDir()
+	killed := make(chan struct{})
+	go func() {
+		defer close(killed)
+		killRank(t, dir, "killed", "SPARKRUN_SERVER=generator@worker0", syscall.SIGKILL)
+	}()
+	run, out, code := applyGenerator(t, dir, "killed", "generator {}", "--var", "seconds=600")
+	<-killed
+	_, open := cellRows(t, run, "open")
+	_, closed := cellRows(t, run, "closed")
+	if code != 3 || open[0].Verdict != result.Failed || !strings.HasPrefix(open[0].Cause, "MEASURE_WORKERS_LOST: ") || closed[0].Requests.OK != 60 {
+		t.Errorf("exit %d, %+v\n%s", code, open[0], out)
+	}
+}
+
 // TestGeneratorDiesWithUs: workers end when the run is killed.
 func TestGeneratorDiesWithUs(t *testing.T) {
 	dir := t.TempDir()
