@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"sparkrun/runner/generator"
 	"sparkrun/runner/journal"
 	"sparkrun/runner/load"
 	"sparkrun/runner/record"
@@ -41,11 +42,18 @@ func (r *run) cell(c *plan.Cell) error {
 		}()
 	}
 
-	doer, err := r.Tools.Doer(srv.endpoint, c, r.Clock)
+	put, give, err := r.loader(r.Control.soft, c, srv.plan.Framework, srv.endpoint)
 	if err != nil {
-		return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, err)}
+		return err
 	}
-	defer doer.Close()
+	defer func() { r.cleanedUp("the generator's workers", give()) }()
+	var doer Doer // of this process, where the load is its own
+	if r.Plan.Generator == nil {
+		if doer, err = r.Tools.Doer(srv.endpoint, c, r.Clock); err != nil {
+			return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, err)}
+		}
+		defer doer.Close()
+	}
 	dataset := r.dataset(c.Dataset)
 	cache, err := r.setCache(ctx, srv, c, func(salted bool) (load.Source, error) {
 		return r.Tools.Source(ctx, dataset, c, srv.plan, srv.endpoint, salted)
@@ -63,7 +71,7 @@ func (r *run) cell(c *plan.Cell) error {
 	live := &load.Live{}
 	stopProgress := r.progress(c, live)
 	r.countHits(ctx, srv, cache)
-	out, err := measure(ctx, c, srv.plan, keep, load.Config{
+	out, err := measure(ctx, c, srv.plan, keep, put, load.Config{
 		Phases: c.Phases, Conversations: c.Conversations, Request: c.Request,
 		KeepAnswers: c.Record.Content, Abort: c.Abort, Seed: c.Seed,
 		Source: cache.source, Doer: doer, Recorder: keep, Clock: r.Clock, Lead: load.Lead, Live: live,
@@ -152,6 +160,9 @@ func (r *run) failure(ctx context.Context, c *plan.Cell, loadErr, rowsErr error,
 	}
 	if out.Interrupted {
 		return errInterrupted
+	}
+	if errors.Is(loadErr, generator.ErrLost) {
+		return &Error{MeasureWorkersLost, fmt.Errorf("run %s: %w", c.Name, loadErr)}
 	}
 	if loadErr != nil {
 		return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, loadErr)}

@@ -20,6 +20,7 @@ import (
 // Tools are what the runner needs from the layers that it must not import.
 type Tools struct {
 	Self      string // path of this program
+	Worker    string // path of it on the nodes of a generator; "": Self
 	Node      func(name string) (targets.Node, error)
 	Framework func(name string) (targets.Framework, bool)
 	// Containers is the container engine of a node.
@@ -88,7 +89,8 @@ type run struct {
 	tentative map[string]journal.Line
 	settled   map[string]bool
 	startErr  map[string]error // why a session's server is not there
-	sinkMu    sync.Mutex       // sinks see one call at a time
+	fleets    fleets
+	sinkMu    sync.Mutex // sinks see one call at a time
 	entries   map[string][]result.Entry
 	said      map[string]bool // notes of datasets
 	problems  problems
@@ -197,6 +199,10 @@ func (r *run) exec(t *plan.Task) error {
 		return r.cell(r.cells[t.Subject])
 	case plan.TaskStop:
 		return r.stop(ctx, t)
+	case plan.TaskGenerator:
+		return r.startGenerator(ctx)
+	case plan.TaskGeneratorStop:
+		return r.stopGenerator(ctx)
 	case plan.TaskSink:
 		return r.endSink(ctx, t)
 	}

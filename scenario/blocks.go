@@ -34,7 +34,6 @@ func Blocks() []BlockType { return topBlocks }
 
 // laterBlocks are designed and not built.
 var laterBlocks = map[string]string{
-	"generator": "the load comes from this machine",
 	"telemetry": "leave it out",
 }
 
@@ -227,6 +226,7 @@ var topBlocks = []BlockType{
 		{Name: "metric", Label: true, Doc: "A number of your own, per request.", Attrs: metricAttrs},
 		{Name: "slo", Label: true, Doc: "A condition that requests should meet; goodput counts them.", Attrs: sloAttrs},
 	}},
+	{Name: "generator", Doc: "Where the load comes from, if not from the one process that runs the benchmark: other processes (workers), on this machine or on others.", Attrs: generatorAttrs},
 	{Name: "metric", Label: true, Doc: "A number of your own, for all benchmarks.", Attrs: metricAttrs},
 	{Name: "slo", Label: true, Doc: "A condition that requests should meet, for all benchmarks.", Attrs: sloAttrs},
 	{Name: "threshold", Label: true, Doc: "A condition on results; exit code 4 where it is not met.", Attrs: []schema.Attr{

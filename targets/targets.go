@@ -41,7 +41,8 @@ type Cmd struct {
 	// when it closes cannot be orphaned by our death.
 	Lifeline bool
 	Mark     Mark
-	Output   io.Writer // standard output and error together
+	Output   io.Writer // standard output, and error too unless Stderr is set
+	Stderr   io.Writer // nil: Output
 	// Log is the file that gets the output instead of Output, with Secrets replaced. It
 	// is written by a process of its own, so that the program can outlive us.
 	Log     string

@@ -33,7 +33,7 @@ type dialogue struct {
 func (e *engine) open(ctx context.Context) {
 	defer close(e.opened)
 	staggered := e.staggered()
-	for i := e.First; ; i++ {
+	for i := e.First + int64(e.Share.Rank); ; i += e.Share.size() {
 		d, err := e.make(i, i-e.First < staggered)
 		if err != nil {
 			e.openErr = err
@@ -123,7 +123,7 @@ func (e *engine) pick(p *plan.Phase, want int64) *dialogue {
 
 // canBegin reports whether begin may find a conversation.
 func (e *engine) canBegin(p *plan.Phase) bool {
-	if p.Conversations > 0 && e.started >= p.Conversations {
+	if p.Conversations > 0 && e.started >= e.Share.Quota(p, p.Conversations) {
 		return false
 	}
 	return !e.exhausted || (len(e.parked) > 0 && !p.FirstTurnOnly)

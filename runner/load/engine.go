@@ -36,11 +36,15 @@ func Run(ctx context.Context, cfg Config) (Outcome, error) {
 	defer cancel()
 	e := &engine{
 		Config: cfg, ctx: ctx,
-		rand:   rand.New(rand.NewPCG(cfg.Seed, 0x6c6f6164)), // "load"
+		rand:   rand.New(rand.NewPCG(cfg.Seed, 0x6c6f6164+uint64(cfg.Share.Rank))), // "load"
 		opened: make(chan *dialogue, openAhead),
 		ended:  make(chan *job),
 	}
 	e.taken = cfg.First
+	e.aborts.rule = cfg.Abort
+	if cfg.Gate != nil {
+		e.endings = cfg.Gate.Ends
+	}
 	e.requests, e.cut = context.WithCancel(ctx)
 	defer func() { e.cut() }()
 	opening, stopOpening := context.WithCancel(ctx)
@@ -53,6 +57,9 @@ func Run(ctx context.Context, cfg Config) (Outcome, error) {
 		if !e.phase(i) {
 			break
 		}
+	}
+	if cfg.Gate != nil && cfg.Gate.Ended != nil {
+		cfg.Gate.Ended()
 	}
 	e.drain(e.drainTime())
 	e.outcome.Next = e.taken
@@ -99,7 +106,10 @@ type engine struct {
 	ended    chan *job
 	inFlight int
 	sequence int64
-	recent   []bool // failed, of the last requests, for the abort rule
+	aborts   aborter
+	endings  <-chan int // of phases, by the others that share the load; nil: there are none
+	told     int        // phases that they have ended
+	late     int64      // than they had agreed on this phase began here
 }
 
 // job is a request under way.
@@ -125,9 +135,14 @@ func (e *engine) phase(i int) bool {
 	if e.OnPhase != nil {
 		e.OnPhase(i)
 	}
-	e.stable = newStability(p)
-	start := e.Clock.Now()
-	out := PhaseOutcome{Name: p.Name, Measure: p.Measure, Start: start}
+	if e.stable = newStability(p); e.Gate != nil {
+		e.stable = nil // it is not for one of several to judge
+	}
+	start, ok := e.start()
+	if !ok {
+		return false
+	}
+	out := PhaseOutcome{Name: p.Name, Measure: p.Measure, Start: start, Late: e.late}
 	var pacer Pacer
 	if p.OpenLoop() {
 		for _, s := range e.slots {
@@ -182,6 +197,9 @@ func (e *engine) phase(i int) bool {
 	if goOn && p.DrainHere && i < len(e.Phases)-1 {
 		e.drain(p.Drain)
 	}
+	if e.Gate != nil {
+		e.Gate.Over(out)
+	}
 	return goOn
 }
 
@@ -191,10 +209,10 @@ func (e *engine) over(p *plan.Phase, start, now int64) bool {
 	switch {
 	case e.early, e.stable.reached(), p.MaxDuration > 0 && elapsed >= p.MaxDuration:
 		return true
-	case p.Requests > 0 && e.sent >= p.Requests:
+	case e.told > e.current, p.Requests > 0 && e.sent >= e.Share.Quota(p, p.Requests):
 		return true
 	case p.Duration > 0 && elapsed >= p.Duration:
-		return e.finished >= p.MinRequests
+		return p.MinRequests == 0 || e.Gate == nil && e.finished >= p.MinRequests
 	}
 	return false
 }
@@ -300,6 +318,8 @@ func (e *engine) wait(until int64) {
 	select {
 	case j := <-e.ended:
 		e.done(j)
+	case i := <-e.endings:
+		e.told = i + 1
 	case <-timer:
 	case <-e.Stop:
 	case <-e.ctx.Done():
@@ -324,7 +344,8 @@ func (e *engine) done(j *job) {
 		e.finished++
 		e.stable.add(rec)
 	}
-	e.abort(rec)
+	e.aborts.add(rec)
+	e.outcome.Aborted = e.aborts.why
 	free := rec.StreamEnd
 	if free == 0 {
 		free = e.Clock.Now()
@@ -356,27 +377,6 @@ func (e *engine) done(j *job) {
 	}
 	e.Recorder.Record(rec)
 	e.follow(j, free+thinking)
-}
-
-// abort checks the cell's rule on the share of failures among the last requests.
-func (e *engine) abort(rec *record.Record) {
-	if e.Abort == nil || rec.Status == record.Cancelled {
-		return
-	}
-	e.recent = append(e.recent, rec.Status != record.OK)
-	if int64(len(e.recent)) < e.Abort.OfLast {
-		return
-	}
-	e.recent = e.recent[int64(len(e.recent))-e.Abort.OfLast:]
-	failed := 0
-	for _, f := range e.recent {
-		if f {
-			failed++
-		}
-	}
-	if share := float64(failed) / float64(len(e.recent)); share > e.Abort.ErrorRate && e.outcome.Aborted == "" {
-		e.outcome.Aborted = fmt.Sprintf("%d of the last %d requests failed, the last with %s: %s", failed, len(e.recent), rec.Status, rec.Error)
-	}
 }
 
 // drainTime is how long requests may finish after the last phase that ran.

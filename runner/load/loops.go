@@ -19,10 +19,11 @@ func (e *engine) resize(p *plan.Phase, start, now int64) (next int64) {
 	}
 	level := int(math.Round(p.Concurrency.At(time.Duration(now-start), total)))
 	level = max(level, 1)
-	for len(e.slots)+e.inFlight < level {
+	mine := int(e.Share.of(int64(level)))
+	for len(e.slots)+e.inFlight < mine {
 		heap.Push(&e.slots, slot{now, e.worker()})
 	}
-	for len(e.slots) > 0 && len(e.slots)+e.inFlight > level {
+	for len(e.slots) > 0 && len(e.slots)+e.inFlight > mine {
 		last := len(e.slots) - 1
 		e.spare = append(e.spare, e.slots[last].worker)
 		e.slots = e.slots[:last]
@@ -56,7 +57,7 @@ func (e *engine) closedLoop(p *plan.Phase, start, now, horizon, wake int64) (mov
 		return false, min(wake, e.ahead(free, now))
 	}
 	e.ripen(horizon)
-	d := e.pick(p, e.Conversations.Active)
+	d := e.pick(p, e.Share.atLeastOne(e.Conversations.Active))
 	if d == nil {
 		return false, wake
 	}
@@ -68,7 +69,7 @@ func (e *engine) closedLoop(p *plan.Phase, start, now, horizon, wake int64) (mov
 // pacer is when the requests of an open-loop phase leave.
 func (e *engine) pacer(p *plan.Phase) Pacer {
 	if !p.Replay {
-		return newPacer(p, e.Seed+uint64(e.current))
+		return Arrivals(p, e.current, e.Seed, e.Share)
 	}
 	trace, ok := e.Source.(Timed)
 	if !ok {
@@ -109,7 +110,7 @@ func (e *engine) openLoop(p *plan.Phase, pacer Pacer, arrival *int64, start, now
 	case p.RateOf == "conversations":
 		d = e.begin(p)
 	default:
-		d = e.pick(p, e.Conversations.Active)
+		d = e.pick(p, e.Share.atLeastOne(e.Conversations.Active))
 	}
 	switch {
 	case full:

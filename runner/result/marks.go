@@ -23,6 +23,7 @@ func Marks() []MarkDoc {
 		{"client_limited", false, "This client sent late: p99 send lag over 10 ms, or over 1 % of the median TTFT if that is more."},
 		{"network_limited", false, "The network is far: p99 of the connections' round trips (the kernel's; else of connect_ms) over 5 % of the median TTFT, and over 0.2 ms (2 ms)."},
 		{"shared_client", false, "Other cells were loading from this client at the same time (--parallelism)."},
+		{"worker_lost", true, "A worker of the generator was lost: its part of the load was not sent, or what came of it is not known."},
 		{"not_warm", false, "A warm-up that was to go on until it is stable was ended by a limit before."},
 		{"not_steady", false, "The output-token rate has a trend over the window, or requests piled up in an open loop."},
 		{"errors", false, "Fewer than 99 % of the requests succeeded; below 90 % the cell is invalid."},
@@ -79,6 +80,9 @@ func marks(e *Entry, w *window, out load.Outcome) []Mark {
 		steady := false
 		e.Window.Steady = &steady
 		mark("not_steady", "requests in flight grew from %.3g to %.3g over the window: the rate is more than the server bears", from, to)
+	}
+	if lost := w.lostIn(out); len(lost) > 0 {
+		mark("worker_lost", "%d of %d workers lost; number %d on %s: %s", len(lost), len(out.Workers), lost[0].Rank, lost[0].Host, lost[0].Lost)
 	}
 	if name := w.cold(out); name != "" {
 		mark("not_warm", "phase %s was still getting faster or slower when a limit ended it: give it more time", name)

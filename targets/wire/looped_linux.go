@@ -23,7 +23,7 @@ type looped struct {
 	dead    atomic.Bool // something came while it was idle, or it cannot be used again
 	done    chan struct{}
 	left    chan struct{} // the pacer has let go of the exchange that it began
-	died    func() // called by the loop as it becomes dead while it is idle
+	died    func()        // called by the loop as it becomes dead while it is idle
 
 	// Of the loop's thread alone.
 	slot     int32

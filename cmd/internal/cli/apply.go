@@ -22,6 +22,7 @@ type applyFlags struct {
 	parallelism int
 	strict      bool
 	keepServers bool
+	worker      string
 	output      outputFlags
 }
 
@@ -70,7 +71,7 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 			}
 			return execute(env, s, sets, st, store.Request{
 				Paths: absolute(args), Vars: settings(f.vars, s.Plan), Only: f.only, Skip: f.skip,
-				Parallelism: f.parallelism, Strict: f.strict, Baseline: baseline, KeepServers: f.keepServers,
+				Parallelism: f.parallelism, Strict: f.strict, Baseline: baseline, KeepServers: f.keepServers, Worker: f.worker,
 			}, f.output, nil, false)
 		},
 	}
@@ -81,6 +82,7 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 	c.Flags().StringVar(&f.baseline, "baseline", "", "run or summary.json that thresholds know as baseline.*")
 	c.Flags().IntVar(&f.parallelism, "parallelism", 1, "cells that load at a time")
 	c.Flags().BoolVar(&f.keepServers, "keep-servers", false, "leave the servers running that no other server needs the place of")
+	c.Flags().StringVar(&f.worker, "worker-binary", "", "path of sparkrun on the nodes of a generator (default: that of this program)")
 	c.Flags().BoolVar(&f.strict, "strict", false, "exit 3 also for suspect cells")
 	return c
 }
