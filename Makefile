@@ -34,7 +34,7 @@ fuzz:
 fuzz-short:
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=5s
 
-# What the hot paths cost, then the ratios to other clients (two cores, three minutes).
+# What the hot paths cost, then the ratios to other clients (two cores, six minutes).
 # What is not installed (cc, python3 with aiohttp) is named and left out.
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
@@ -52,6 +52,7 @@ examples: build
 	$(BIN) apply examples/ci.hcl
 	$(BIN) apply examples/multi-turn.hcl
 	$(BIN) apply examples/trace.hcl
+	$(BIN) apply examples/generator.hcl --var workers=2
 	$(BIN) apply examples/single-turn.hcl --var seconds=2 --var concurrency=4
 
 dist:

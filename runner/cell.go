@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"sparkrun/runner/generator"
 	"sparkrun/runner/journal"
 	"sparkrun/runner/load"
 	"sparkrun/runner/record"
@@ -45,11 +46,18 @@ func (r *run) cell(c *plan.Cell) error {
 		}()
 	}
 
-	doer, err := r.doer(srv, c)
+	put, give, err := r.loader(r.Control.soft, c, srv.plan.Framework, srv.endpoints[0])
 	if err != nil {
-		return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, err)}
+		return err
 	}
-	defer doer.Close()
+	defer func() { r.cleanedUp("the generator's workers", give()) }()
+	var doer Doer // of this process, where the load is its own
+	if r.Plan.Generator == nil {
+		if doer, err = r.doer(srv, c); err != nil {
+			return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, err)}
+		}
+		defer doer.Close()
+	}
 	dataset := r.dataset(c.Dataset)
 	cache, err := r.setCache(ctx, srv, c, func(salted bool) (load.Source, error) {
 		return r.Tools.Source(ctx, dataset, c, srv.plan, srv.endpoints[0], salted)
@@ -71,10 +79,10 @@ func (r *run) cell(c *plan.Cell) error {
 	live := &load.Live{}
 	stopProgress := r.progress(c, live)
 	r.countHits(ctx, srv, cache)
-	out, err := measure(ctx, c, srv.plan, keep, load.Config{
+	out, err := measure(ctx, c, srv.plan, keep, put, load.Config{
 		Phases: c.Phases, Conversations: c.Conversations, Request: c.Request,
 		KeepAnswers: c.Record.Content, Abort: c.Abort, Seed: c.Seed,
-		Source: cache.source, Doer: doer, Recorder: keep, Clock: r.Clock, Precise: true, Live: live,
+		Source: cache.source, Doer: doer, Recorder: keep, Clock: r.Clock, Lead: load.Lead, Live: live,
 		Stop: r.Control.soft.Done(), IDPrefix: fmt.Sprintf("%s-%d-", r.info.ID, c.Number),
 		OnPhase: func(i int) {
 			e := Event{Type: EventPhaseStarted, Address: c.Name, Phase: c.Phases[i].Name}
@@ -98,7 +106,11 @@ func (r *run) cell(c *plan.Cell) error {
 		cell.Entries[i].Beyond(r.info.Selftest)
 	}
 	r.markHosts(srv, boot, cell.Entries)
-	failure := r.failure(ctx, c, err, rows.Close(), out, cell.Entries)
+	rowsErr := rows.Close()
+	if rowsErr == nil {
+		r.keepRows(c, keep.records)
+	}
+	failure := r.failure(ctx, c, err, rowsErr, out, cell.Entries)
 	outcome, cause := "succeeded", ""
 	switch {
 	case failure != nil && errors.Is(failure, errInterrupted):
@@ -112,6 +124,22 @@ func (r *run) cell(c *plan.Cell) error {
 	r.mu.Unlock()
 	r.endCell(cell, outcome, cause)
 	return failure
+}
+
+// slowKeep is how long making Parquet files may take without a word.
+const slowKeep = 2 * time.Second
+
+// keepRows makes a cell's rows into its Parquet files: after its load has ended and before
+// another one's begins, so that nothing is measured meanwhile. What can't be made stays as it is.
+func (r *run) keepRows(c *plan.Cell, records []record.Record) {
+	begun := time.Now()
+	if err := r.Store.KeepRows(r.info, c, records); err != nil {
+		r.problem(err)
+		return
+	}
+	if took := time.Since(begun); took > slowKeep {
+		r.emit(Event{Type: EventLog, Level: "info", Message: fmt.Sprintf("%d rows of %s were made into Parquet files in %.1f s", len(records), c.Name, took.Seconds())})
+	}
 }
 
 // settleTime is how long the end of a server's program may take to be known after its
@@ -142,6 +170,9 @@ func (r *run) failure(ctx context.Context, c *plan.Cell, loadErr, rowsErr error,
 	}
 	if out.Interrupted {
 		return errInterrupted
+	}
+	if errors.Is(loadErr, generator.ErrLost) {
+		return &Error{MeasureWorkersLost, fmt.Errorf("run %s: %w", c.Name, loadErr)}
 	}
 	if loadErr != nil {
 		return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, loadErr)}

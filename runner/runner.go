@@ -20,6 +20,7 @@ import (
 // Tools are what the runner needs from the layers that it must not import.
 type Tools struct {
 	Self      string // path of this program
+	Worker    string // path of it on the nodes of a generator; "": Self
 	Node      func(name string) (targets.Node, error)
 	Nodes     []string // those beside this machine
 	Framework func(name string) (targets.Framework, bool)
@@ -60,6 +61,7 @@ type Config struct {
 	Baseline    *result.Baseline // what thresholds compare with; nil: nothing
 	Control     *Control
 	Observe     func(Event)             // called with one event at a time
+	OnCell      func(*result.Cell)      // called with a finished cell as sinks are, before the next one loads; nil: nobody
 	Resume      string                  // the command that goes on with this run
 	Finished    map[string]journal.Line // cells that an earlier try finished, by canonical address
 	KeepServers bool                    // leave the servers running that nothing else needs the place of
@@ -88,7 +90,8 @@ type run struct {
 	tentative map[string]journal.Line
 	settled   map[string]bool
 	startErr  map[string]error // why a session's server is not there
-	sinkMu    sync.Mutex       // sinks see one call at a time
+	fleets    fleets
+	sinkMu    sync.Mutex // sinks see one call at a time
 	entries   map[string][]result.Entry
 	said      map[string]bool  // notes of datasets
 	lost      map[string]error // nodes that do not answer any more, by name
@@ -207,6 +210,10 @@ func (r *run) exec(t *plan.Task) error {
 		return r.cell(r.cells[t.Subject])
 	case plan.TaskStop:
 		return r.stop(ctx, t)
+	case plan.TaskGenerator:
+		return r.startGenerator(ctx)
+	case plan.TaskGeneratorStop:
+		return r.stopGenerator(ctx)
 	case plan.TaskSink:
 		return r.endSink(ctx, t)
 	}

@@ -81,7 +81,7 @@ func runSearch(t *testing.T, c *plan.Cell) (out load.Outcome, keep *recorder) {
 		}
 		clock := record.NewClock()
 		keep = &recorder{rows: rows}
-		out, err = measure(t.Context(), c, &plan.Server{}, keep, load.Config{
+		out, err = measure(t.Context(), c, &plan.Server{}, keep, load.Run, load.Config{
 			Conversations: c.Conversations, Source: endless{}, Doer: crowded{clock, new(atomic.Int64)}, Recorder: keep, Clock: clock, IDPrefix: "r-",
 		})
 		if err == nil {
@@ -92,7 +92,7 @@ func runSearch(t *testing.T, c *plan.Cell) (out load.Outcome, keep *recorder) {
 		}
 	})
 	// What the disk has gives the same entries: the run can be resumed and exported.
-	back, err := st.ReadRows(1)
+	back, _, err := st.ReadRows(1)
 	if err != nil || len(back) != len(keep.records) {
 		t.Errorf("%d rows of %d records: %v", len(back), len(keep.records), err)
 	}

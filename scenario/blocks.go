@@ -37,7 +37,6 @@ func NodeAttrs() []schema.Attr { return blockType(topBlocks, "node").Attrs }
 
 // laterBlocks are designed and not built.
 var laterBlocks = map[string]string{
-	"generator": "the load comes from this machine",
 	"telemetry": "leave it out",
 }
 
@@ -233,6 +232,7 @@ var topBlocks = []BlockType{
 		{Name: "metric", Label: true, Doc: "A number of your own, per request.", Attrs: metricAttrs},
 		{Name: "slo", Label: true, Doc: "A condition that requests should meet; goodput counts them.", Attrs: sloAttrs},
 	}},
+	{Name: "generator", Doc: "Where the load comes from, if not from the one process that runs the benchmark: other processes (workers), on this machine or on others.", Attrs: generatorAttrs},
 	{Name: "metric", Label: true, Doc: "A number of your own, for all benchmarks.", Attrs: metricAttrs},
 	{Name: "slo", Label: true, Doc: "A condition that requests should meet, for all benchmarks.", Attrs: sloAttrs},
 	{Name: "threshold", Label: true, Doc: "A condition on results; exit code 4 where it is not met.", Attrs: []schema.Attr{
@@ -240,7 +240,7 @@ var topBlocks = []BlockType{
 		bare("where", schema.Object, "all cells", "Axis values of the cells that are meant."), bare("phase", schema.String, "the measured one", "Phase that is meant."),
 		oneOf(attr("over", schema.String, schema.Plain("median"), "Judge the median of the repeats, or each."), "median", "each"),
 	}},
-	{Name: "sink", Label: true, Doc: "Where results go.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "console, excel, html, json, jsonl, csv, conversations, junit or markdown.")}, Free: "those of the type (sparkrun help NAME)"},
+	{Name: "sink", Label: true, Doc: "Where results go.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "console, excel, html, json, jsonl, csv, parquet, sqlite, prometheus, conversations, junit or markdown.")}, Free: "those of the type (sparkrun help NAME)"},
 }
 
 func blockType(in []BlockType, name string) BlockType {

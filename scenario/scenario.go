@@ -118,6 +118,7 @@ func (l *loader) load() {
 	l.variables()
 	l.locals()
 	l.nodes()
+	l.generator()
 	l.servers()
 	l.datasets()
 	l.sinks()
@@ -230,9 +231,9 @@ func (l *loader) block(b *hclsyntax.Block) {
 		l.errorf(b.TypeRange, "Unknown block", "There is no block %q.%s", b.Type, didYouMean(b.Type, names))
 		return
 	}
-	want := 1
-	if b.Type == "locals" {
-		want = 0
+	want := 0
+	if topBlocks[i].Label {
+		want = 1
 	}
 	if len(b.Labels) != want {
 		l.errorf(b.DefRange(), "Wrong number of labels", `A %s block has %d label%s, as in: %s.`, b.Type, want, map[bool]string{true: "s"}[want != 1], topBlocks[i].example())

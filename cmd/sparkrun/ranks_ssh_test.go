@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"sparkrun/runner/store"
 	"sparkrun/targets/node/sshtest"
 )
 
@@ -161,9 +162,17 @@ func TestRanksOnTwoNodes(t *testing.T) {
 				t.Errorf("the journal lacks %s", want)
 			}
 		}
-		rows := c.read(t, "well/rows/2.jsonl")
-		if zero, one := strings.Count(rows, `"replica":0`), strings.Count(rows, `"replica":1`); zero == 0 || one == 0 || zero+one != 20 {
-			t.Errorf("%d requests went to replica 0, %d to replica 1", zero, one)
+		st, err := store.Open(filepath.Join(c.dir, "results/scenario/well"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		records, _, err := st.ReadRows(2)
+		to := map[int32]int{}
+		for _, r := range records {
+			to[r.Replica]++
+		}
+		if err != nil || len(to) != 2 || to[1]+to[2] != 20 {
+			t.Errorf("requests by replica, from 1: %v, %v", to, err)
 		}
 		if left := c.left(t); len(left) > 0 {
 			t.Errorf("%q", left)
@@ -208,7 +217,7 @@ func TestRanksOnTwoNodes(t *testing.T) {
 			"--only", "server=pair", "--only", "server=good", "--var", "requests=1000000")
 		<-done
 		c.nodes[1].Up(t)
-		if out, err := sparkrun(t, c.dir, "", "down", "lost"); err != nil {
+		if out, err := c.sparkrun(t, "", "down", "lost"); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
 		c.nothingLeft(t)

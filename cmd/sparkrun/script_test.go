@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -18,6 +19,7 @@ import (
 
 	"sparkrun/cmd/docs"
 	"sparkrun/runner/store"
+	"sparkrun/runner/table"
 )
 
 // raceOptions let a program that is built with -race end at once: by default it waits a
@@ -55,6 +57,7 @@ func TestScripts(t *testing.T) {
 			"conforms": conforms,
 			"ended":    ended,
 			"replicas": replicas,
+			"table":    printTable,
 		},
 	})
 }
@@ -118,6 +121,26 @@ func conforms(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// table FILE.parquet prints its rows as JSON lines.
+func printTable(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: table FILE.parquet")
+	}
+	in, err := table.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer in.Close()
+	columns := in.Columns()
+	ts.Check(in.Rows(func(row []table.Value) error {
+		for i, v := range row {
+			b, err := json.Marshal(v.Any(columns[i].Type))
+			ts.Check(err)
+			fmt.Fprintf(ts.Stdout(), "%c%q:%s", map[bool]byte{true: '{', false: ','}[i == 0], columns[i].Name, b)
+		}
+		fmt.Fprintln(ts.Stdout(), "}")
+		return nil
+	}))
+}
+
 // closed FILE waits until nobody listens at the address that the first line of the file names.
 func closed(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
@@ -162,7 +185,7 @@ func replicas(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	st, err := store.Open(ts.MkAbs(args[0]))
 	ts.Check(err)
-	records, err := st.ReadRows(1)
+	records, _, err := st.ReadRows(1)
 	ts.Check(err)
 	all, homes, moved := map[int32]bool{}, map[int64]int32{}, false
 	for _, r := range records {

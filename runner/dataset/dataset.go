@@ -76,10 +76,12 @@ func Read(d plan.Dataset, open Opener) (*Set, error) {
 	return &Set{d, s}, nil
 }
 
-// Source makes a cell's requests. Notes are what should be said of them, in sentences.
+// Source makes a cell's requests. Notes are what should be said of them, in sentences;
+// Deal gives its conversations to another process.
 type Source interface {
 	load.Source
 	Notes() []string
+	Deal(i int64) ([]byte, error)
 }
 
 // Open makes the source of a cell's requests: a load.Timed where the dataset is a trace.

@@ -25,6 +25,7 @@ func Marks() []MarkDoc {
 		{"tunnelled", false, "Requests went through an SSH connection (access = \"ssh_tunnel\"), whose one cipher and window all streams share."},
 		{"rebooted", true, "A node of the server was started anew while the cell was measured."},
 		{"shared_client", false, "Other cells were loading from this client at the same time (--parallelism)."},
+		{"worker_lost", true, "A worker of the generator was lost: its part of the load was not sent, or what came of it is not known."},
 		{"not_warm", false, "A warm-up that was to go on until it is stable was ended by a limit before."},
 		{"not_steady", false, "The output-token rate has a trend over the window, or requests piled up in an open loop."},
 		{"errors", false, "Fewer than 99 % of the requests succeeded; below 90 % the cell is invalid."},
@@ -81,6 +82,9 @@ func marks(e *Entry, w *window, out load.Outcome) []Mark {
 		steady := false
 		e.Window.Steady = &steady
 		mark("not_steady", "requests in flight grew from %.3g to %.3g over the window: the rate is more than the server bears", from, to)
+	}
+	if lost := w.lostIn(out); len(lost) > 0 {
+		mark("worker_lost", "%d of %d workers lost; number %d on %s: %s", len(lost), len(out.Workers), lost[0].Rank, lost[0].Host, lost[0].Lost)
 	}
 	if name := w.cold(out); name != "" {
 		mark("not_warm", "phase %s was still getting faster or slower when a limit ended it: give it more time", name)

@@ -87,6 +87,7 @@ type Entry struct {
 	Turns      *Turns              `json:"turns"`            // null where no conversation came to a second turn
 	Telemetry  map[string]*float64 `json:"telemetry"`
 	Errors     []ErrorCount        `json:"errors"`
+	Workers    []Worker            `json:"workers,omitempty"` // that made the load, where it was not this process
 }
 
 // Window is the stretch that throughput is measured over, and whether it was steady.
@@ -96,6 +97,8 @@ type Window struct {
 	Drift   *float64 `json:"drift"`    // of the output-token rate over the window, as a share of its mean
 	TrendP  *float64 `json:"trend_p"`  // probability of such a trend where there is none
 	QuietMS *float64 `json:"quiet_ms"` // longest stretch without a token while requests were in flight
+	// LateMS is how long after its start the last of several workers began.
+	LateMS *float64 `json:"late_ms,omitempty"`
 }
 
 // Requests are the counts of a measured phase.

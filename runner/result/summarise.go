@@ -40,6 +40,7 @@ func summarisePhases(c *plan.Cell, s *plan.Server, records []record.Record, out 
 		e := newEntry(c, s, c.Phases[i].Name)
 		w := &window{cell: c, phase: i, ran: out.Phases[i], all: records, read: map[string][]float64{}}
 		w.fill(&e, out.Interrupted)
+		e.Workers = workersOf(out)
 		e.Marks = marks(&e, w, out)
 		e.Verdict = verdict(&e)
 		entries = append(entries, e)
@@ -134,6 +135,9 @@ func (w *window) inside(at int64) bool { return at >= w.ran.Start && at < w.ran.
 
 func (w *window) fill(e *Entry, interrupted bool) {
 	e.Window.Seconds = w.seconds()
+	if w.ran.Late > 0 {
+		e.Window.LateMS = ptr(float64(w.ran.Late) / 1e6)
+	}
 	e.Requests = w.requests(interrupted)
 	e.Errors = w.errors()
 	w.metrics(e)

@@ -33,7 +33,7 @@ func Build(p *Plan) {
 		c := &p.Cells[i]
 		c.Name, c.Canonical = c.Address.String(), c.Address.Canonical()
 		c.Seed = cellSeed(p.benchmark(c.Address.Benchmark).Seed, c.Address)
-		c.Digest = digest(p.Version, c.Canonical, p.server(c.Server).Digest, p.dataset(c.Dataset).Digest, c.shape())
+		c.Digest = digest(p.Version, c.Canonical, p.server(c.Server).Digest, p.dataset(c.Dataset).Digest, p.shape(c))
 		c.Workload = digest(p.dataset(c.Dataset).Digest, c.workload())
 		c.Estimate = c.estimate()
 	}
@@ -136,6 +136,14 @@ func (p *Plan) serverShape(s *Server) any {
 // and slos are computed from the rows and may change.
 func (c *Cell) shape() any {
 	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort, c.Search, c.Restart, c.Cache}
+}
+
+// shape is that of a cell, and where its load comes from.
+func (p *Plan) shape(c *Cell) any {
+	if p.Generator == nil {
+		return c.shape()
+	}
+	return []any{c.shape(), p.Generator}
 }
 
 // workload is what is sent and when, whatever the seed. Headers are left out: they are
@@ -283,6 +291,11 @@ func (p *Plan) tasks() {
 		p.Tasks = append(p.Tasks, t)
 	}
 	var ends []string
+	var generator []string // the task that starts it
+	if p.Generator != nil {
+		add(Task{ID: GeneratorAddress + ".start", Kind: TaskGenerator, Subject: GeneratorAddress})
+		generator = []string{GeneratorAddress + ".start"}
+	}
 	for _, d := range p.Datasets {
 		add(Task{ID: d.Address + ".load", Kind: TaskDataset, Subject: d.Address})
 	}
@@ -298,7 +311,7 @@ func (p *Plan) tasks() {
 				loads = append(loads, load)
 			}
 		}
-		add(Task{ID: check, Kind: TaskCheck, Subject: s.Server, Session: s.ID, After: slices.Concat(after, loads)})
+		add(Task{ID: check, Kind: TaskCheck, Subject: s.Server, Session: s.ID, Needs: generator, After: slices.Concat(after, loads)})
 		add(Task{ID: start, Kind: TaskStart, Subject: s.Server, Session: s.ID, Needs: []string{check}})
 		for _, canonical := range s.Cells {
 			add(Task{ID: canonical, Kind: TaskCell, Subject: canonical, Session: s.ID, Needs: []string{start, p.cell(canonical).Dataset + ".load"}})
@@ -308,6 +321,14 @@ func (p *Plan) tasks() {
 	}
 	for i := range p.Cells {
 		ends = append(ends, p.Cells[i].Canonical)
+	}
+	if p.Generator != nil {
+		stop := Task{ID: GeneratorAddress + ".stop", Kind: TaskGeneratorStop, Subject: GeneratorAddress, After: slices.Clone(generator), Final: true, Guard: generator[0]}
+		for i := range p.Cells {
+			stop.After = append(stop.After, p.Cells[i].Canonical)
+		}
+		add(stop)
+		ends = append(ends, stop.ID)
 	}
 	for _, s := range p.Sinks {
 		add(Task{ID: s.Address + ".write", Kind: TaskSink, Subject: s.Address, After: ends, Final: true})

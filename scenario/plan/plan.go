@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"time"
 
 	"sparkrun/scenario/addr"
@@ -25,6 +26,7 @@ type Plan struct {
 	Tasks      []Task      `json:"tasks"` // in a topological order
 	Thresholds []Threshold `json:"thresholds"`
 	Sinks      []Sink      `json:"sinks"`
+	Generator  *Generator  `json:"generator,omitempty"`
 	Warnings   []string    `json:"warnings"`
 	Estimate   Estimate    `json:"estimate"`
 
@@ -49,6 +51,49 @@ type Node struct {
 	Values schema.Values `json:"attributes"`
 	// Slots is how many processes a hostfile allows there, 0 where none says.
 	Slots int64 `json:"slots,omitempty"`
+}
+
+// Generator is where the load comes from, if not from this process: other processes, the
+// workers, which share it.
+type Generator struct {
+	Launcher string   `json:"launcher"`           // "local", "ssh", "mpirun" or "srun"
+	Nodes    []string `json:"nodes,omitempty"`    // names
+	PerNode  int      `json:"per_node,omitempty"` // workers on each; 0: the launcher's hostfile says
+	Hostfile string   `json:"hostfile,omitempty"`
+}
+
+// GeneratorAddress is what the one generator of a scenario is called.
+const GeneratorAddress = "generator"
+
+// String says in words where the load comes from.
+func (g *Generator) String() string {
+	of := "on this machine"
+	switch {
+	case g.Hostfile != "":
+		of = "on the hosts of " + g.Hostfile
+	case g.Launcher != "local" && len(g.Nodes) > 0:
+		of = "on " + strings.Join(g.Nodes, ", ")
+	case g.Launcher == "srun":
+		of = "on the nodes of the allocation"
+	}
+	n := "a worker for each slot"
+	if g.PerNode > 0 {
+		n = count(g.PerNode, "worker")
+		if g.Launcher != "local" {
+			n += " each"
+		}
+	}
+	return n + " " + of + " (" + g.Launcher + ")"
+}
+
+// Host is where a node is, by its name.
+func (p *Plan) Host(node string) string {
+	for _, n := range p.Nodes {
+		if n.Name == node {
+			return n.Host
+		}
+	}
+	return node
 }
 
 // Server is one server instance: what must run so that a cell can be measured.
@@ -158,7 +203,7 @@ type Cell struct {
 	Address   addr.Cell `json:"-"`
 	Name      string    `json:"address"`   // Address.String()
 	Canonical string    `json:"canonical"` // Address.Canonical(): the key in journals
-	Number    int       `json:"number"`    // from 1: the n in rows/<n>.jsonl
+	Number    int       `json:"number"`    // from 1: the n in requests/<n>.parquet
 	Digest    string    `json:"digest"`    // everything that shapes the number
 	// Workload is what is sent and when, without who answers: cells with the same one may
 	// be compared.
@@ -343,6 +388,9 @@ const (
 	TaskCell    TaskKind = "cell"
 	TaskStop    TaskKind = "stop" // final
 	TaskSink    TaskKind = "sink" // final
+
+	TaskGenerator     TaskKind = "generator"      // start its workers
+	TaskGeneratorStop TaskKind = "generator_stop" // final
 )
 
 // Task is a node of the DAG. Needs spreads failure: a dependant is skipped with the

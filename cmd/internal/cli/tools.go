@@ -30,16 +30,7 @@ func tools(env *Env, sets *datasets, on *nodes) runner.Tools {
 		Nodes:      on.names(),
 		Framework:  framework.ByName,
 		Containers: on.containers,
-		Doer: func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (runner.Doer, error) {
-			headers := map[string]schema.Text{}
-			maps.Copy(headers, ep.Headers)
-			maps.Copy(headers, c.Request.Headers)
-			spares, grow := connections(c)
-			return wire.New(wire.Options{
-				BaseURL: ep.URL, API: c.API, Stream: c.Stream, Key: ep.Key, Headers: headers,
-				Clock: clock, UserAgent: "sparkrun/" + version(), Connections: spares, Grow: grow,
-			})
-		},
+		Doer:       newDoer,
 		Source: func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint, salted bool) (load.Source, error) {
 			set, err := sets.get(d)
 			if err != nil {
@@ -58,6 +49,18 @@ func tools(env *Env, sets *datasets, on *nodes) runner.Tools {
 		},
 		CheckDataset: func(_ context.Context, d *plan.Dataset) error { _, err := sets.get(d); return err },
 	}
+}
+
+// newDoer is the wire client of a cell, here and in a generator's workers.
+func newDoer(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (runner.Doer, error) {
+	headers := map[string]schema.Text{}
+	maps.Copy(headers, ep.Headers)
+	maps.Copy(headers, c.Request.Headers)
+	spares, grow := connections(c)
+	return wire.New(wire.Options{
+		BaseURL: ep.URL, API: c.API, Stream: c.Stream, Key: ep.Key, Headers: headers,
+		Clock: clock, UserAgent: "sparkrun/" + version(), Connections: spares, Grow: grow,
+	})
 }
 
 // connections are how many a cell's closed loops use at once, and whether it has an open
