@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -50,6 +51,7 @@ func FuzzAnswers(f *testing.F) {
 		}
 		_ = exitOf(text)
 		listenInode(text, 22)
+		_, _ = (&afterBegins{to: io.Discard}).Write([]byte(text))
 		_ = (&sshProcess{}).startedLine(text)
 	})
 }
@@ -60,7 +62,7 @@ func TestFramed(t *testing.T) {
 	s.WriteString("echo 'a\nend\nend.\n'")
 	got := s.framed()
 	end, rest, _ := strings.Cut(got, "\n")
-	if end != "end.." || rest != s.String()+"\nend..\n" {
+	if end != "end.." || rest != "echo 'sparkrun begins'\n"+s.String()+"\nend..\n" {
 		t.Errorf("%q", got)
 	}
 }
