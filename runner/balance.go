@@ -41,7 +41,7 @@ func (r *run) doer(srv *server, c *plan.Cell) (Doer, error) {
 func (b *balancer) Do(ctx context.Context, req *record.Request, rec *record.Record) {
 	to := b.take(req)
 	b.doers[to].Do(ctx, req, rec)
-	rec.Replica = int32(to)
+	rec.Replica = int32(to) + 1
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.busy[to]--

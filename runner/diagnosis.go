@@ -48,10 +48,10 @@ var symptoms = []struct {
 	{regexp.MustCompile(`^(?:panic:|fatal error:|terminate called|Segmentation fault|Fatal Python error)`), "", false, true},
 }
 
-// prefix is what engines put before a line: "(EngineCore_0 pid=7) ERROR 11-25 12:00:01
+// prefix is what engines put before a line: "[1,0]<stderr>:" of mpirun, "(EngineCore_0 pid=7) ERROR 11-25 12:00:01
 // [core.py:842] " of vLLM, "[2026-11-25 12:00:01 TP0] " of SGLang, "[11/25/2026-12:00:01]
 // [TRT-LLM] [E] " of TensorRT-LLM, "0.00.123.456 E " of llama.cpp.
-var prefix = regexp.MustCompile(`^(?:\x1b\[[0-9;]*m)*(?:\([^()]*pid=\d+\)\s?)?(?:\x1b\[[0-9;]*m)*(?:(?:ERROR|CRITICAL|WARNING|INFO) \d\d-\d\d [\d:.]+ (?:\[[^\]]*\] ?)?|\[[\d/:. \-]+[^\]]*\] (?:\[TRT-LLM\] )?(?:\[\w\] ?)?|[\d.]+ [EWIF] )?`)
+var prefix = regexp.MustCompile(`^(?:\[\d+,\d+\]<std(?:out|err)>:\s?)?(?:\x1b\[[0-9;]*m)*(?:\([^()]*pid=\d+\)\s?)?(?:\x1b\[[0-9;]*m)*(?:(?:ERROR|CRITICAL|WARNING|INFO) \d\d-\d\d [\d:.]+ (?:\[[^\]]*\] ?)?|\[[\d/:. \-]+[^\]]*\] (?:\[TRT-LLM\] )?(?:\[\w\] ?)?|[\d.]+ [EWIF] )?`)
 
 // exception is the last line of a Python traceback: a dotted name and what it says.
 var exception = regexp.MustCompile(`^[A-Za-z_][\w.]*(?::\s.*|)$`)

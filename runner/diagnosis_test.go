@@ -31,6 +31,10 @@ func TestDiagnose(t *testing.T) {
 			log:  "[11/25/2026-12:00:01] [TRT-LLM] [E] Failed to load\n[TensorRT-LLM][ERROR] x\nTraceback (most recent call last):\n  File \"c.py\", line 1\nhuggingface_hub.errors.GatedRepoError: 401 Client Error.\n",
 			want: "huggingface_hub.errors.GatedRepoError: 401 Client Error.", advice: "HF_TOKEN",
 		},
+		"mpirun": {
+			log:  "[1,1]<stdout>:[11/25/2026-12:00:01] [TRT-LLM] [I] rank 1\n[1,1]<stderr>:Traceback (most recent call last):\n[1,1]<stderr>:  File \"c.py\", line 1\n[1,1]<stderr>:RuntimeError: NCCL error\n[1,0]<stderr>:mpi4py: aborted\n",
+			want: "RuntimeError: NCCL error",
+		},
 		"llama.cpp model": {
 			log:  "0.00.123.456 I loading\n0.00.130.000 E llama_model_load: error loading model: tensor 'x' not found\n0.00.140.000 E exiting due to model loading error\n",
 			want: "llama_model_load: error loading model: tensor 'x' not found",

@@ -122,6 +122,9 @@ func (r *run) plan(ctx context.Context, srv *server, replica int) ([]targets.Lau
 		}
 	}
 	if len(ranks) > 1 {
+		if err := findInterfaces(ctx, ranks, in.Nodes); err != nil {
+			return nil, err
+		}
 		if in.FabricPort, err = freePorts(ctx, ranks); err != nil {
 			return nil, failedStart(head, err)
 		}

@@ -186,6 +186,41 @@ func (l *loader) place(b *hclsyntax.Block, s *plan.Server) {
 	}
 }
 
+// meets checks that the ranks of a server can reach each other: on several machines each
+// needs an address for the others.
+func (l *loader) meets(b *hclsyntax.Block, s *plan.Server) {
+	if s.URL != "" || len(s.Nodes) == 0 {
+		return
+	}
+	lacking := map[string]bool{}
+	for replica := range s.Count() {
+		group := slices.Compact(slices.Sorted(slices.Values(s.Group(replica))))
+		for _, name := range group {
+			lacking[name] = lacking[name] || (len(group) > 1 && !l.hasFabric(name))
+		}
+	}
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(s.Nodes))) {
+		switch {
+		case !lacking[name]:
+		case name == "local":
+			l.errorf(b.Body.Attributes["nodes"].Expr.Range(), "Node without an address for the others", "The other ranks of %s must reach this machine: say where, as in node \"local\" { fabric_ip = \"10.20.0.10\" }.", s.Address)
+		default:
+			l.errorf(b.Body.Attributes["nodes"].Expr.Range(), "Node without an address for the others", "The other ranks of %s must reach node.%s, whose host is a name: set its fabric_ip, the address on the network between the nodes.", s.Address, name)
+		}
+	}
+}
+
+// hasFabric reports whether a node has an address for others.
+func (l *loader) hasFabric(name string) bool {
+	i := slices.IndexFunc(l.plan.Nodes, func(n plan.Node) bool { return n.Name == name })
+	if i < 0 {
+		return false
+	}
+	n := l.plan.Nodes[i]
+	_, err := netip.ParseAddr(n.Host)
+	return err == nil || n.Values.Has("fabric_ip")
+}
+
 // mostReplicas is more than anybody has machines.
 const mostReplicas = 1024
 

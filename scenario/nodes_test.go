@@ -16,6 +16,9 @@ node "spark1" {
   fabric_ip = "10.20.0.11"
   interface = "enp1s0f1np1"
 }
+node "local" {
+  fabric_ip = "10.20.0.10"
+}
 node "lab" {
   hostfile  = "mpi_hosts"
   interface = "enp1s0f1np1"
@@ -71,11 +74,11 @@ func TestNodesOfAHostfile(t *testing.T) {
 	for _, n := range p.Nodes {
 		nodes = append(nodes, strings.Join([]string{n.Name, n.Host, n.Values.String("user"), n.Values.String("interface")}, "/"))
 	}
-	if want := []string{"spark1/192.168.100.11//enp1s0f1np1", "10.20.0.12/10.20.0.12/nvidia/enp1s0f1np1", "10.20.0.13/10.20.0.13/root/enp1s0f1np1"}; !slices.Equal(nodes, want) {
+	if want := []string{"spark1/192.168.100.11//enp1s0f1np1", "local///", "10.20.0.12/10.20.0.12/nvidia/enp1s0f1np1", "10.20.0.13/10.20.0.13/root/enp1s0f1np1"}; !slices.Equal(nodes, want) {
 		t.Errorf("nodes %v, want %v", nodes, want)
 	}
-	if p.Nodes[0].Slots != 1 || p.Nodes[1].Slots != 2 {
-		t.Errorf("slots %d and %d", p.Nodes[0].Slots, p.Nodes[1].Slots)
+	if p.Nodes[0].Slots != 1 || p.Nodes[2].Slots != 2 {
+		t.Errorf("slots %d and %d", p.Nodes[0].Slots, p.Nodes[2].Slots)
 	}
 	if got, want := p.Servers[0].Nodes, []string{"spark1", "10.20.0.12", "10.20.0.13"}; !slices.Equal(got, want) || p.Servers[0].Count() != 1 {
 		t.Errorf("server.a is on %v, want %v", got, want)

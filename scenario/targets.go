@@ -99,13 +99,18 @@ func (l *loader) servers() {
 			l.errorf(b.Body.Attributes["port"].Expr.Range(), "Wrong value", "port is %d: ports end at 65535.", s.Port)
 		}
 		if kind.Name == "sim" || kind.Name == "openai" {
-			for _, a := range without(engineAttrs, "replicas", "balance") {
+			refused := engineAttrs
+			if kind.Name == "sim" {
+				refused = without(engineAttrs, "replicas", "balance")
+			}
+			for _, a := range refused {
 				if src, set := b.Body.Attributes[a.Name]; set {
 					l.errorf(src.NameRange, "Attribute without a meaning", "A server of framework %q takes no %s: it is for engines that sparkrun starts.", kind.Name, a.Name)
 				}
 			}
 		}
-		l.problems(b, kind, mergeValues(v, schema.Values{"url": schema.Plain(s.URL), "options": s.Options, schema.RanksValue: int64(len(s.Group(0)))}))
+		l.meets(b, &s)
+		l.problems(b, kind, mergeValues(v, schema.Values{"url": schema.Plain(s.URL), "options": s.Options, schema.RanksValue: s.Group(0)}))
 	}
 }
 

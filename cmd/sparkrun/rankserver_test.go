@@ -19,10 +19,11 @@ func rankserver() {
 	rank := flag.Int("rank", 0, "")
 	size := flag.Int("size", 1, "")
 	meet := flag.String("meet", "", "where the ranks meet")
+	host := flag.String("host", "127.0.0.1", "address that the head listens on")
 	port := flag.Int("port", 0, "port of the head")
 	life := flag.String("life", "", "")
 	flag.Parse()
-	fmt.Printf("rank %d of %d starts, NCCL_DEBUG is %q\n", *rank, *size, os.Getenv("NCCL_DEBUG"))
+	fmt.Printf("rank %d of %d starts, NCCL_DEBUG is %q, the interface %q\n", *rank, *size, os.Getenv("NCCL_DEBUG"), os.Getenv("NCCL_SOCKET_IFNAME"))
 	if *rank > 0 {
 		work(*meet, *life)
 	}
@@ -67,7 +68,7 @@ func rankserver() {
 		}
 		stream(w, 3, true)
 	})
-	panic(http.ListenAndServe(fmt.Sprintf("127.0.0.1:%d", *port), mux))
+	panic(http.ListenAndServe(fmt.Sprintf("%s:%d", *host, *port), mux))
 }
 
 // work is the life of a worker.

@@ -17,6 +17,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"sparkrun/cmd/docs"
+	"sparkrun/runner/store"
 )
 
 // raceOptions let a program that is built with -race end at once: by default it waits a
@@ -53,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"closed":   closed,
 			"conforms": conforms,
 			"ended":    ended,
+			"replicas": replicas,
 		},
 	})
 }
@@ -149,6 +151,27 @@ func ended(ts *testscript.TestScript, neg bool, args []string) {
 		if pid, err := strconv.Atoi(m[1]); err != nil || !gone(pid) {
 			ts.Fatalf("process %s of %s is still there", m[1], args[0])
 		}
+	}
+}
+
+// replicas RUN sticky|moving N: each of the N replicas has requests of the run's first cell,
+// and the turns of a conversation are all of one replica, or those of one are of several.
+func replicas(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: replicas RUN sticky|moving N")
+	}
+	st, err := store.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	records, err := st.ReadRows(1)
+	ts.Check(err)
+	all, homes, moved := map[int32]bool{}, map[int64]int32{}, false
+	for _, r := range records {
+		home, known := homes[r.Conversation]
+		moved = moved || (known && home != r.Replica)
+		all[r.Replica], homes[r.Conversation] = true, r.Replica
+	}
+	if fmt.Sprint(len(all)) != args[2] || moved != (args[1] == "moving") || all[0] {
+		ts.Fatalf("%d requests of %d conversations are on replicas %v (from 1), some moved: %v", len(records), len(homes), all, moved)
 	}
 }
 

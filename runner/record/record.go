@@ -75,7 +75,7 @@ type Record struct {
 	Connect    int64 // duration of connection set-up; 0 where the connection had served a request before
 	RoundTrip  int64 // of the connection as it was opened, by the kernel; 0 unknown
 	Reconnects int32
-	Replica    int32 // of the server, from 0, that it was sent to
+	Replica    int32 // of a server with several, from 1, that it was sent to; 0: there is one
 	Retries    int32 // sends that failed before this one
 
 	InputTokens      int32

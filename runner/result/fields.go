@@ -76,6 +76,12 @@ var values = map[string]func(*record.Record) float64{
 		}
 		return float64(r.Retries)
 	},
+	"replica": func(r *record.Record) float64 {
+		if r.Replica == 0 {
+			return math.NaN()
+		}
+		return float64(r.Replica - 1)
+	},
 	"answer_matches": func(r *record.Record) float64 {
 		switch r.Matches {
 		case record.Same:

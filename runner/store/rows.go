@@ -263,6 +263,7 @@ type row struct {
 	RoundTrip        int64          `json:"round_trip_ns"`
 	Reconnects       int32          `json:"reconnects"`
 	Retries          int32          `json:"retries"`
+	Replica          *int32         `json:"replica"`
 	InputTokens      *int32         `json:"input_tokens"`
 	OutputTokens     *int32         `json:"output_tokens"`
 	CachedTokens     *int32         `json:"cached_tokens"`
@@ -340,6 +341,9 @@ func (w *row) record() (record.Record, error) {
 		ReasoningTokens: count(w.ReasoningTokens), FirstEventTokens: count(w.FirstEventTokens), FirstOutTokens: count(w.FirstOutTokens), ReasoningEvents: w.ReasoningEvents,
 		TokenSource: source, FinishReason: w.FinishReason, Status: status, Error: w.Error,
 		System: w.System, Prompt: w.Prompt,
+	}
+	if w.Replica != nil {
+		rec.Replica = *w.Replica + 1
 	}
 	if m := w.AnswerMatches; m != nil {
 		rec.Matches = map[int]record.Match{0: record.Differs, 1: record.Same}[*m]

@@ -28,6 +28,7 @@ var request = []Number{
 	{Name: "connect_ms", Unit: "ms", Stat: true, Doc: "Connection set-up, where one had to be made; never part of TTFT."},
 	{Name: "reconnects", Unit: "1", Doc: "Connections found dead before a byte of the response and replaced."},
 	{Name: "retries", Unit: "1", Doc: "Sends that failed before this one; send_lag_ms is undefined after them."},
+	{Name: "replica", Unit: "1", Doc: "Which replica of the server it was sent to, from 0; null where there is one."},
 	{Name: "ttfr_ms", Unit: "ms", Stat: true, Doc: "sent → the first stream event of any kind; a role chunk counts."},
 	{Name: "ttft_ms", Unit: "ms", Stat: true, Doc: "sent → the first event with non-empty content, reasoning, tool call or text."},
 	{Name: "ttfo_ms", Unit: "ms", Stat: true, Doc: "sent → the first output that is not reasoning."},

@@ -90,7 +90,7 @@ type Kind struct {
 	Check func(Values) []Problem
 }
 
-// RanksValue is the name under which Check finds the number of ranks of a server: an int64.
+// RanksValue is the name under which Check finds the nodes of a server's ranks: a []string.
 const RanksValue = "(ranks)"
 
 // Problem is a mistake in the values of a block. Attr names the attribute ("" is the

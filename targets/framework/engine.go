@@ -312,7 +312,7 @@ func (e *engine) said(v schema.Values) map[string]string {
 	for flag, attr := range e.ours {
 		said[flag] = attr
 	}
-	if v.Int(schema.RanksValue) > 1 {
+	if len(v.Strings(schema.RanksValue)) > 1 {
 		for _, flag := range e.groupFlags {
 			said[flag] = "nodes"
 		}

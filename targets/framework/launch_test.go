@@ -161,7 +161,7 @@ func TestLaunchGolden(t *testing.T) {
 			t.Errorf("%s: %v\ngot  %s\nwant %s", name, err, got, want)
 		}
 		f, _ := ByName(s.Framework)
-		v := schema.Values{"options": s.Options, schema.RanksValue: int64(len(s.Group(0)))}
+		v := schema.Values{"options": s.Options, schema.RanksValue: s.Group(0)}
 		for k, x := range s.Values {
 			v[k] = x
 		}
@@ -208,14 +208,15 @@ func TestTheSameKnobTwice(t *testing.T) {
 		"mounts":               {"vllm", schema.Values{"mounts": texts("/a:/a")}, "mounts", "set image"},
 		"balance":              {"vllm", schema.Values{"balance": schema.Plain("round_robin")}, "balance", "there is one"},
 		"launcher of one":      {"vllm", schema.Values{"launcher": schema.Plain("ray")}, "launcher", "runs on one"},
-		"launcher of command":  {"command", schema.Values{"command": texts("a"), "launcher": schema.Plain("ray"), schema.RanksValue: int64(2)}, "launcher", "one way"},
-		"launcher unknown":     {"vllm", schema.Values{"launcher": schema.Plain("srun"), "parallel": parallel("tensor", 2), schema.RanksValue: int64(2)}, "launcher", "vllm has mp, ray"},
-		"nothing spread":       {"vllm", schema.Values{schema.RanksValue: int64(2)}, "parallel", "as in parallel = { tensor = 2 }, or set replicas = 2"},
-		"spread unevenly":      {"sglang", schema.Values{"parallel": parallel("tensor", 4), schema.RanksValue: int64(3)}, "parallel", "multiple of the nodes"},
-		"data unevenly":        {"vllm", schema.Values{"parallel": parallel("data", 2, "tensor", 2), schema.RanksValue: int64(4)}, "parallel", "parallel.data is 2 on 4 nodes"},
-		"ollama on two":        {"ollama", schema.Values{schema.RanksValue: int64(2)}, "nodes", "ollama runs on one node"},
-		"sim on two":           {"sim", schema.Values{schema.RanksValue: int64(2)}, "nodes", "set replicas = 2"},
-		"ours in a group":      {"vllm", schema.Values{"parallel": parallel("tensor", 2), "options": schema.Values{"master_port": int64(1)}, schema.RanksValue: int64(2)}, "options", "master_port is set by nodes already"},
+		"launcher of command":  {"command", schema.Values{"command": texts("a"), "launcher": schema.Plain("ray"), schema.RanksValue: []string{"a", "b"}}, "launcher", "one way"},
+		"launcher unknown":     {"vllm", schema.Values{"launcher": schema.Plain("srun"), "parallel": parallel("tensor", 2), schema.RanksValue: []string{"a", "b"}}, "launcher", "vllm has mp, ray"},
+		"nothing spread":       {"vllm", schema.Values{schema.RanksValue: []string{"a", "b"}}, "parallel", "as in parallel = { tensor = 2 }, or set replicas = 2"},
+		"spread unevenly":      {"sglang", schema.Values{"parallel": parallel("tensor", 4), schema.RanksValue: []string{"a", "b", "c"}}, "parallel", "multiple of the nodes"},
+		"data unevenly":        {"vllm", schema.Values{"parallel": parallel("data", 2, "tensor", 2), schema.RanksValue: []string{"a", "b", "c", "d"}}, "parallel", "parallel.data is 2 on 4 nodes"},
+		"ollama on two":        {"ollama", schema.Values{schema.RanksValue: []string{"a", "b"}}, "nodes", "ollama runs on one node"},
+		"sim on two":           {"sim", schema.Values{schema.RanksValue: []string{"a", "b"}}, "nodes", "set replicas = 2"},
+		"node twice":           {"vllm", schema.Values{"parallel": parallel("tensor", 2), schema.RanksValue: []string{"a", "a"}}, "nodes", "node.a is named twice"},
+		"ours in a group":      {"vllm", schema.Values{"parallel": parallel("tensor", 2), "options": schema.Values{"master_port": int64(1)}, schema.RanksValue: []string{"a", "b"}}, "options", "master_port is set by nodes already"},
 		"no command":           {"command", schema.Values{}, "command", "Set command"},
 		"secret argument":      {"vllm", schema.Values{"args": []schema.Text{schema.Secret("x")}}, "args", "in env"},
 		"secret file":          {"trtllm", schema.Values{"config": map[string]any{"a": []any{map[string]any{"b": schema.Secret("x")}}}}, "config", "in env"},

@@ -25,7 +25,8 @@ const (
 
 // trtllmGroup: mpirun on the head starts the ranks, each in its own node's container
 // through the agent that waits there: no sshd, no key and no download in the image. What
-// a rank's environment needs is its container's already.
+// a rank's environment needs is its container's already. What ranks say comes out at the
+// head, each line with its rank.
 func trtllmGroup(m member) groupPart {
 	agent := m.in.Path(m.rank, m.server.Values.String("image") != "", agentName)
 	part := groupPart{
@@ -48,7 +49,7 @@ func trtllmGroup(m member) groupPart {
 		hosts = append(hosts, ip+":"+slots)
 	}
 	part.before = []string{
-		"mpirun", "--allow-run-as-root", "-np", strconv.Itoa(world), "-H", strings.Join(hosts, ","),
+		"mpirun", "--allow-run-as-root", "--tag-output", "-np", strconv.Itoa(world), "-H", strings.Join(hosts, ","),
 		"--mca", "plm_rsh_agent", "python3 " + agent, "--mca", "plm_rsh_no_tree_spawn", "1",
 		"trtllm-llmapi-launch",
 	}

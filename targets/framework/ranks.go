@@ -120,14 +120,17 @@ func (e *engine) part(m member) (groupPart, error) {
 	if e.group == nil {
 		return groupPart{}, fmt.Errorf("it is to run on %d nodes; %s runs on one", m.in.Ranks(), e.name)
 	}
-	var names []string
-	for _, n := range m.in.Nodes {
-		if len(e.sizes) > 0 && slices.Contains(names, n.Name) {
-			return groupPart{}, fmt.Errorf("node %s is named twice: a rank of %s takes as many GPUs of its node as it needs, so name each node once", n.Name, e.name)
-		}
-		names = append(names, n.Name)
-	}
 	return e.group(m), nil
+}
+
+// doubled is a name that stands twice, "" where none does.
+func doubled(names []string) string {
+	for i, n := range names {
+		if slices.Contains(names[:i], n) {
+			return n
+		}
+	}
+	return ""
 }
 
 // size is a key of parallel, 1 where it is not set.
@@ -152,7 +155,8 @@ func (e *engine) rankProblems(v schema.Values) []schema.Problem {
 	add := func(attr, summary, detail string, args ...any) {
 		problems = append(problems, schema.Problem{Attr: attr, Summary: summary, Detail: fmt.Sprintf(detail, args...)})
 	}
-	ranks := int(v.Int(schema.RanksValue))
+	nodes := v.Strings(schema.RanksValue)
+	ranks := len(nodes)
 	launcher := v.String("launcher")
 	switch {
 	case launcher == "":
@@ -164,6 +168,10 @@ func (e *engine) rankProblems(v schema.Values) []schema.Problem {
 		add("launcher", "Wrong value", "launcher is %q: %s has %s.", launcher, e.name, strings.Join(e.launchers, ", "))
 	}
 	if ranks < 2 {
+		return problems
+	}
+	if twice := doubled(nodes); twice != "" && len(e.sizes) > 0 {
+		add("nodes", "Node named twice", "node.%s is named twice: a rank of %s takes as many GPUs of its node as it needs, so name each node once.", twice, e.name)
 		return problems
 	}
 	switch world := e.world(v); {

@@ -34,10 +34,27 @@ server "d" {
   framework = "sim"
   replicas  = 0 # ERROR: replicas is 0
 }
-server "e" {
-  framework = "openai"
+server "g" {
+  framework = "vllm"
   url       = "http://127.0.0.1:8000"
   replicas  = 2 # ERROR: starts no replicas of it
+}
+node "named" {
+  host = "spark1"
+}
+node "addressed" {
+  host = "10.0.0.1"
+}
+server "h" {
+  framework = "command"
+  command   = ["a"]
+  nodes     = [node.addressed, node.named] # ERROR: must reach node.named, whose host is a name: set its fabric_ip
+}
+server "i" {
+  framework = "command"
+  command   = ["a"]
+  nodes     = [node.addressed, node.addressed, node.named, node.named]
+  replicas  = 2
 }
 server "f" {
   framework = "sim"
