@@ -127,6 +127,7 @@ exec BIN/faultserver -host "$3" -port "$5"
 
 // TestRanksOnTwoNodes: a server of two ranks over two real sshds, and a replica on each.
 func TestRanksOnTwoNodes(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "", "x", sshtest.Options{})
 	program := filepath.Join(c.dir, "rankserver")
 	target, err := os.Readlink(filepath.Join(c.dir, "faultserver"))
@@ -208,7 +209,7 @@ func TestRanksOnTwoNodes(t *testing.T) {
 			"--only", "server=pair", "--only", "server=good", "--var", "requests=1000000")
 		<-done
 		c.nodes[1].Up(t)
-		if out, err := sparkrun(t, c.dir, "", "down", "lost"); err != nil {
+		if out, err := c.sparkrun(t, "", "down", "lost"); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
 		c.nothingLeft(t)
