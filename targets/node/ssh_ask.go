@@ -50,7 +50,7 @@ func (n *SSH) Facts(ctx context.Context) (targets.Facts, error) {
 	v := pairs(said)
 	f := targets.Facts{
 		Hostname: v["hostname"], OS: strings.ToLower(v["os"]), Arch: v["arch"], Kernel: v["kernel"], BootID: v["boot"],
-		CPU: v["cpu"], GPUs: v["gpus"] == "yes", MemTotal: kib(v["MemTotal"]), MemFree: kib(v["MemAvailable"]),
+		CPU: v["cpu"], GPUs: v["gpus"] == "yes", RDMA: v["rdma"] == "yes", MemTotal: kib(v["MemTotal"]), MemFree: kib(v["MemAvailable"]),
 	}
 	if a, ok := architectures[f.Arch]; ok {
 		f.Arch = a

@@ -10,3 +10,5 @@ echo "cores $(nproc)"
 grep -E '^(MemTotal|MemAvailable):' /proc/meminfo
 grep -m 1 '^model name' /proc/cpuinfo
 if [ -e /dev/nvidiactl ]; then echo "gpus yes"; fi
+if [ -e /dev/infiniband ]; then echo "rdma yes"; fi
+exit 0
