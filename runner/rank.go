@@ -24,7 +24,9 @@ type rank struct {
 	// containers is the node's engine where the rank is a container, image its digest.
 	containers targets.Containers
 	image      string
-	port       int // that it listens on for requests, 0 for none
+	port       int            // that it listens on for requests, 0 for none
+	fabricPort int            // the first of those that the ranks have among themselves, 0 for none
+	launch     targets.Launch // what is started
 	log        logFile
 	before     targets.Memory // of the node, before the launch
 	dir        string         // on the node, where its files are
@@ -128,12 +130,4 @@ func (srv *server) nodes() []*rank {
 		}
 	}
 	return out
-}
-
-// image is the digest of the server's image, "" where it has none.
-func (srv *server) image() string {
-	if len(srv.ranks) == 0 {
-		return ""
-	}
-	return srv.ranks[0].image
 }

@@ -108,11 +108,13 @@ func (r *run) plan(ctx context.Context, srv *server, replica int) ([]targets.Lau
 		Self: r.Tools.Self, Port: head.port, Keep: r.KeepServers, Nodes: targets.NodesOf(r.Plan.Nodes, s.Group(replica)),
 		Token: schema.Secret(rand.Text()),
 	}
+	said := make([]targets.Facts, len(ranks))
 	for i, k := range ranks {
 		facts, err := k.node.Facts(ctx)
 		if err != nil {
 			return nil, failedStart(k, err)
 		}
+		said[i] = facts
 		n := &in.Nodes[i]
 		n.GPUs, n.RDMA, n.Dir = facts.GPUs, facts.RDMA, k.dir
 		if s.Framework == "sim" {
@@ -135,6 +137,14 @@ func (r *run) plan(ctx context.Context, srv *server, replica int) ([]targets.Lau
 	}
 	if len(launches) != len(ranks) {
 		return nil, failedStart(head, fmt.Errorf("it comes to %d programs on %d nodes", len(launches), len(ranks)))
+	}
+	for i, k := range ranks {
+		k.launch, k.fabricPort = launches[i], in.FabricPort
+		if m, err := k.node.Memory(ctx); err == nil {
+			if err := shareFree(said[i], m, s, k.host, k.launch.MemoryShare); err != nil {
+				return nil, err
+			}
+		}
 	}
 	at, err := r.reach(head, in.Nodes[0])
 	if err != nil {

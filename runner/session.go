@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sparkrun/runner/journal"
+	"sparkrun/runner/result"
 	"sparkrun/scenario/plan"
 	"sparkrun/targets"
 )
@@ -22,13 +23,15 @@ type server struct {
 
 	// cells hold it shared while they measure; a start in their midst takes it alone.
 	use       sync.RWMutex
-	endpoints []targets.Endpoint // one a replica
-	ranks     []*rank            // its programs; none where it is not ours to start
-	adopted   bool               // it was running already, left by an earlier run
+	endpoints []targets.Endpoint  // one a replica
+	ranks     []*rank             // its programs; none where it is not ours to start
+	print     *result.Fingerprint // of what is running
+	adopted   bool                // it was running already, left by an earlier run
 
 	mu     sync.Mutex // of what follows
 	deaths int        // cells in a row in which it died
 	last   *plan.Cell // that it was measured with, since its start
+	resets resetState // of the call that empties its prefix cache
 }
 
 // maxDeaths is how many cells in a row a server may die in. The next ones fail at once:
@@ -106,7 +109,11 @@ func (r *run) start(ctx context.Context, t *plan.Task) error {
 	r.mu.Lock()
 	r.servers[t.Session] = srv
 	r.mu.Unlock()
-	return r.up(ctx, srv)
+	if err := r.up(ctx, srv); err != nil {
+		return err
+	}
+	r.confirm(srv)
+	return nil
 }
 
 // up brings a server to where it generates.
@@ -130,6 +137,7 @@ func (r *run) up(ctx context.Context, srv *server) error {
 	for i := range srv.endpoints {
 		srv.endpoints[i].Model = model
 	}
+	srv.print = r.fingerprint(ctx, srv)
 	return nil
 }
 
@@ -149,7 +157,7 @@ func (r *run) acquire(ctx context.Context, c *plan.Cell) (*server, error) {
 	srv := r.servers[c.Session]
 	r.mu.Unlock()
 	srv.use.RLock()
-	if srv.fit(c) {
+	if srv.theirs() || (srv.running() && r.renews(srv, c) == "") {
 		srv.takenBy(c)
 		return srv, nil
 	}
@@ -168,19 +176,22 @@ func (r *run) acquire(ctx context.Context, c *plan.Cell) (*server, error) {
 	return srv, nil
 }
 
-// fit reports whether the cell can be measured on the server as it is.
-func (srv *server) fit(c *plan.Cell) bool {
-	return srv.theirs() || (srv.running() && !srv.renews(c))
-}
-
 // theirs reports whether the server is not ours to start and stop.
 func (srv *server) theirs() bool { return srv.plan.URL != "" || srv.adopted }
 
-// renews reports whether the server is to be started anew before the cell.
-func (srv *server) renews(c *plan.Cell) bool {
+// renews is why the server is to be started anew before the cell, "" if it is not.
+func (r *run) renews(srv *server, c *plan.Cell) string {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	return srv.last != nil && plan.RestartsBefore(srv.last, c)
+	switch {
+	case srv.last == nil:
+		return ""
+	case plan.RestartsBefore(srv.last, c):
+		return fmt.Sprintf("restart = %q", c.Restart)
+	case r.needsFresh(srv, c):
+		return "cache = \"cold\", and its prompts take no salt"
+	}
+	return ""
 }
 
 func (srv *server) takenBy(c *plan.Cell) {
@@ -191,10 +202,11 @@ func (srv *server) takenBy(c *plan.Cell) {
 
 // renew stops a server that is to be started anew before the cell.
 func (r *run) renew(ctx context.Context, srv *server, c *plan.Cell) error {
-	if srv.theirs() || !srv.launched() || !srv.renews(c) {
+	why := r.renews(srv, c)
+	if srv.theirs() || !srv.launched() || why == "" {
 		return nil
 	}
-	r.emit(Event{Type: EventLog, Level: "info", Message: fmt.Sprintf("%s is started anew (restart = %q)", srv.plan.Address, c.Restart)})
+	r.emit(Event{Type: EventLog, Level: "info", Message: fmt.Sprintf("%s is started anew (%s)", srv.plan.Address, why)})
 	return r.down(r.Control.cleanup, srv)
 }
 

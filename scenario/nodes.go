@@ -152,8 +152,8 @@ func (l *loader) member(h hostfile.Host, group schema.Values) (name, why string)
 }
 
 // place puts a server on its nodes: one a rank, replica by replica.
-func (l *loader) place(b *hclsyntax.Block, s *plan.Server) {
-	s.Nodes = l.nodesOf(b)
+func (l *loader) place(b *hclsyntax.Block, s *plan.Server, w where) {
+	s.Nodes = l.nodesOf(b, w)
 	replicas, set := b.Body.Attributes["replicas"]
 	if !set || len(s.Nodes) == 0 {
 		return
@@ -225,12 +225,13 @@ func (l *loader) hasFabric(name string) bool {
 const mostReplicas = 1024
 
 // nodesOf are the names of the nodes that a server's block gives, groups opened.
-func (l *loader) nodesOf(b *hclsyntax.Block) []string {
+func (l *loader) nodesOf(b *hclsyntax.Block, w where) []string {
 	a, ok := b.Body.Attributes["nodes"]
 	if !ok {
 		return []string{"local"}
 	}
-	v, ok := l.scope.eval(a.Expr, where{what: "attribute nodes", binding: schema.Load})
+	w.what = "attribute nodes"
+	v, ok := l.scope.eval(a.Expr, w)
 	if !ok {
 		return nil
 	}

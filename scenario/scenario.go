@@ -95,6 +95,8 @@ type loader struct {
 	groups   map[string][]string           // the nodes of the node blocks with a hostfile
 	fromFile map[string]bool               // nodes that only a hostfile names
 	scope    *scope
+	// variants are the names of servers with axes of their own, by the block's name.
+	variants map[string][]string
 }
 
 func (l *loader) errorf(at hcl.Range, summary, detail string, args ...any) {
@@ -134,7 +136,9 @@ func (l *loader) load() {
 	}
 	plan.Build(&l.plan)
 	for _, d := range l.diags {
-		l.plan.Warnings = append(l.plan.Warnings, d.Detail)
+		if !slices.Contains(l.plan.Warnings, d.Detail) { // a block may be read several times
+			l.plan.Warnings = append(l.plan.Warnings, d.Detail)
+		}
 	}
 	l.scenario.Plan = &l.plan
 }

@@ -99,6 +99,15 @@ func (h *html) Begin(_ context.Context, r *result.Run) error {
 	return writable(h.path)
 }
 
+// found are the servers of a run as they were found, in words.
+func found(r *result.Run) [][2]string {
+	var rows [][2]string
+	for i := range r.Servers {
+		rows = append(rows, [2]string{r.Servers[i].Server + " as found (" + r.Servers[i].ID + ")", r.Servers[i].Text()})
+	}
+	return rows
+}
+
 // described is a server in words: framework, place, and the engine's flags.
 func described(s *plan.Server) string {
 	text := s.Framework
@@ -147,6 +156,7 @@ func (h *html) Cell(_ context.Context, c *result.Cell) error {
 
 func (h *html) End(_ context.Context, r *result.Run) error {
 	h.data.Run, h.data.Cells, h.data.Thresholds = r, r.Entries, r.Thresholds
+	h.data.Servers = append(h.data.Servers, found(r)...)
 	if h.data.Cells == nil {
 		h.data.Cells = []result.Entry{}
 	}

@@ -97,6 +97,18 @@ type Outcome struct {
 	// Tried are the rungs that a search has measured, in their order; Phases are then those
 	// of all of them.
 	Tried []int `json:",omitempty"`
+	// Cache is what was done about the server's prefix cache, nil where nobody asked.
+	Cache *Cache `json:",omitempty"`
+}
+
+// Cache is what was done about the server's prefix cache before a cell, and what the
+// engine's hit counters say of it.
+type Cache struct {
+	Method string // "reset", "salt", "restart", "off", "primed" or "none"
+	// HitShare is the share of the tokens of conversations' first prompts that came from
+	// the cache (of a cold one: beyond what those prompts have in common); nil: not known.
+	HitShare *float64
+	Why      string // in what way that contradicts what was declared; "" if it does not
 }
 
 // PhaseOutcome is when a phase really ran. The window is [Start, End): End is the end of

@@ -247,6 +247,9 @@ func TestEveryMark(t *testing.T) {
 	unstable.Phases = append([]load.PhaseOutcome{}, normal.Phases...)
 	unstable.Phases[0].Unstable = true
 	run("not_warm", cold, many(200, same), unstable)
+	warmed := normal
+	warmed.Cache = &load.Cache{Method: "reset", Why: "it was not cold"}
+	run("cache_state", cellOf(), many(200, same), warmed)
 	exhausted, interrupted := normal, normal
 	exhausted.Exhausted, interrupted.Interrupted = true, true
 	run("exhausted", cellOf(), many(200, same), exhausted)

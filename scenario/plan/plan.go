@@ -71,7 +71,9 @@ type Server struct {
 	Options schema.Values `json:"options"`
 	Ready   Ready         `json:"ready"`
 	Stop    Stop          `json:"stop"`
-	Digest  string        `json:"digest"` // hex, over everything above that shapes a number
+	// CacheReset is the path of the engine's call that empties its prefix cache, "" for none.
+	CacheReset string `json:"cache_reset,omitempty"`
+	Digest     string `json:"digest"` // hex, over everything above that shapes a number
 }
 
 // Ready is how long a server may take to be ready.
@@ -167,6 +169,7 @@ type Cell struct {
 	Session string `json:"session"`
 	Restart string `json:"restart"` // of its benchmark
 	API     string `json:"api"`     // "chat" or "completions"
+	Cache   string `json:"cache"`   // CacheCold, CachePrimed or CacheAsIs
 	Stream  bool   `json:"stream"`
 	Seed    uint64 `json:"seed"` // of this cell, from the benchmark's seed and the repeat
 

@@ -5,7 +5,7 @@ import "strconv"
 // SGLang: `python3 -m sglang.launch_server --model-path MODEL`, flags with dashes and
 // without --no- forms. chunked-prefill-size is its limit of tokens in a step.
 var sglang = &engine{
-	name: "sglang", program: []string{"python3", "-m", "sglang.launch_server"}, modelFlag: "--model-path", dash: "-", config: "--config", configFlags: true,
+	name: "sglang", program: []string{"python3", "-m", "sglang.launch_server"}, modelFlag: "--model-path", dash: "-", config: "--config", configFlags: true, ofTotal: true,
 	group: sglangGroup, sizes: []string{"tensor", "pipeline"}, groupFlags: []string{"--nnodes", "--node-rank", "--dist-init-addr", "--nccl-init-addr"},
 	ours: map[string]string{"--host": "sparkrun", "--port": "port", "--model-path": "model", "--model": "model"},
 	knobs: []knob{
@@ -37,5 +37,7 @@ func sglangGroup(m member) groupPart {
 }
 
 func init() {
-	register(openAI{kind: sglang.kind("SGLang: python3 -m sglang.launch_server."), launch: needsModel(sglang.launch)})
+	kind := sglang.kind("SGLang: python3 -m sglang.launch_server.")
+	kind.CacheReset = "/flush_cache"
+	register(openAI{kind: kind, launch: needsModel(sglang.launch)})
 }

@@ -5,7 +5,7 @@ import "strconv"
 // vLLM: `vllm serve MODEL`, flags with dashes, each on/off flag with a --no- form; its
 // file (--config) has the flags' names as keys.
 var vllm = &engine{
-	name: "vllm", program: []string{"vllm", "serve"}, dash: "-", negates: true, config: "--config", configFlags: true,
+	name: "vllm", program: []string{"vllm", "serve"}, dash: "-", negates: true, config: "--config", configFlags: true, ofTotal: true, claims: true,
 	launchers: []string{"mp", "ray"}, sizes: []string{"tensor", "pipeline", "data"},
 	groupFlags: []string{
 		"--distributed-executor-backend", "--nnodes", "--node-rank", "--master-addr", "--master-port", "--headless", "--data-parallel-backend",
@@ -79,5 +79,7 @@ func onOff(on, off string) func(any) []string {
 
 func init() {
 	vllm.group = vllmGroup
-	register(openAI{kind: vllm.kind("vLLM: vllm serve MODEL."), launch: needsModel(vllm.launch)})
+	kind := vllm.kind("vLLM: vllm serve MODEL.")
+	kind.CacheReset = "/reset_prefix_cache" // there with VLLM_SERVER_DEV_MODE=1 only
+	register(openAI{kind: kind, launch: needsModel(vllm.launch)})
 }

@@ -46,7 +46,7 @@ Each line is ok, note (worth knowing), or fail with what to do. Exit code 1 if o
 			}
 			on := newNodes(env, usedNodes(p))
 			defer on.close()
-			d := &doctor{env: env, out: env.Stdout, tools: tools(env, "", nil, on), silent: map[string]bool{}}
+			d := &doctor{env: env, out: env.Stdout, tools: tools(env, nil, on), secrets: p.Secrets, silent: map[string]bool{}}
 			ctx := context.Background()
 			d.machine(ctx, out)
 			for _, name := range d.tools.Nodes {
@@ -83,18 +83,19 @@ func used(p *plan.Plan, server string) bool {
 
 // doctor prints a line for each question.
 type doctor struct {
-	env    *Env
-	out    io.Writer
-	tools  runner.Tools
-	silent map[string]bool // nodes that do not answer
-	failed int
+	env     *Env
+	out     io.Writer
+	tools   runner.Tools
+	secrets []string        // of the scenario: a server may repeat what it was sent
+	silent  map[string]bool // nodes that do not answer
+	failed  int
 }
 
 func (d *doctor) say(level, what, format string, args ...any) {
 	if level == "fail" {
 		d.failed++
 	}
-	fmt.Fprintf(d.out, "%-5s %-14s %s\n", level, what, fmt.Sprintf(format, args...))
+	fmt.Fprintf(d.out, "%-5s %-14s %s\n", level, what, runner.Redacted(fmt.Sprintf(format, args...), d.secrets))
 }
 
 // check says ok with the detail, or fail with the error.

@@ -81,7 +81,7 @@ func onNodes(env *Env, dir string, do func(runner.Tools) error) error {
 	}
 	on := newNodes(env, plans)
 	defer on.close()
-	return do(tools(env, "", nil, on))
+	return do(tools(env, nil, on))
 }
 
 // remaining is what is left of the run in a folder, on all of its nodes. What is known of a
@@ -101,7 +101,7 @@ func remaining(ctx context.Context, env *Env, dir string) (left, error) {
 
 // remains is what is left of the named run, or of all runs that are not going on.
 func remains(ctx context.Context, env *Env, out string, args []string) ([]left, error) {
-	strays, err := runner.Strays(ctx, tools(env, "", nil, newNodes(env, nil)))
+	strays, err := runner.Strays(ctx, tools(env, nil, newNodes(env, nil)))
 	if err != nil {
 		return nil, exit(exitRun, "%v", err)
 	}

@@ -91,7 +91,7 @@ func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req 
 	defer on.close()
 	report := runner.Run(runner.Config{
 		Plan: s.Plan, Info: info, Store: st, Journal: jour, Clock: clock,
-		Tools: tools(env, st.ID, sets, on), Sinks: open, Parallelism: req.Parallelism, Strict: req.Strict, Baseline: baseline,
+		Tools: tools(env, sets, on), Sinks: open, Parallelism: req.Parallelism, Strict: req.Strict, Baseline: baseline,
 		Control: control, Resume: "sparkrun resume " + st.Dir, Finished: finished,
 		KeepServers: req.KeepServers, ServersOnly: serversOnly,
 		Observe: func(e runner.Event) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"math"
@@ -20,8 +21,9 @@ import (
 	"sparkrun/targets/wire"
 )
 
-// tools hands the runner what it must not import. run is the run's id, on the nodes.
-func tools(env *Env, run string, sets *datasets, on *nodes) runner.Tools {
+// tools hands the runner what it must not import, on the nodes.
+func tools(env *Env, sets *datasets, on *nodes) runner.Tools {
+	salt := fmt.Sprint(env.Now().UnixNano()) // of this try of the run: an earlier one may have sent its texts
 	return runner.Tools{
 		Self:       env.Self,
 		Node:       on.node,
@@ -38,16 +40,21 @@ func tools(env *Env, run string, sets *datasets, on *nodes) runner.Tools {
 				Clock: clock, UserAgent: "sparkrun/" + version(), Connections: spares, Grow: grow,
 			})
 		},
-		Source: func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint) (load.Source, error) {
+		Source: func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint, salted bool) (load.Source, error) {
 			set, err := sets.get(d)
 			if err != nil {
 				return nil, err
 			}
-			return set.Open(ctx, dataset.Options{
-				Cell: c, Model: ep.Model, Run: run,
+			o := dataset.Options{
+				Cell: c, Model: ep.Model,
 				Forced:    func(least, most int) map[string]any { return framework.ForcedFields(s.Framework, least, most) },
+				Headroom:  framework.Headroom(s.Framework, ep.Model+" "+s.Model, c.API),
 				Tokenizer: framework.Tokenizer{Client: http.DefaultClient, Endpoint: ep, API: c.API},
-			})
+			}
+			if salted {
+				o.Salt = salt
+			}
+			return set.Open(ctx, o)
 		},
 		CheckDataset: func(_ context.Context, d *plan.Dataset) error { _, err := sets.get(d); return err },
 	}
