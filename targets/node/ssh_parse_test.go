@@ -25,6 +25,17 @@ func TestProcessesOf(t *testing.T) {
 	}
 }
 
+// TestFactsOf: what a DGX Spark would answer, by what its parts are documented to say.
+func TestFactsOf(t *testing.T) {
+	f, b := factsOf("os Linux\narch aarch64\nkernel 6.11.0-1016-nvidia\nhostname spark1\nhome /home/nvidia\npage 4096\nboot b1\ncores 20\n" +
+		"MemTotal:       125512172 kB\nMemAvailable:   119000000 kB\ngpus yes\nrdma yes\ngpu_count 1\ngpu_model NVIDIA GB10\n" +
+		"driver NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  580.95.05  Release Build\n")
+	want := targets.Facts{Hostname: "spark1", OS: "linux", Arch: "arm64", Kernel: "6.11.0-1016-nvidia", BootID: "b1", Cores: 20, GPUs: true, RDMA: true, GPU: "NVIDIA GB10", Driver: "580.95.05", MemTotal: 125512172 << 10, MemFree: 119000000 << 10}
+	if f != want || b != (basics{home: "/home/nvidia", page: 4096}) {
+		t.Errorf("%+v %+v", f, b)
+	}
+}
+
 func TestExitOf(t *testing.T) {
 	for text, want := range map[string]string{
 		"exit 0\n": "<nil>", "tail: x\nexit 4": "exit status 4", "exit 137\n": "exit status 137: signal 9",
@@ -46,6 +57,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Add("exit 3\n")
 	f.Fuzz(func(_ *testing.T, text string) {
 		processesOf(text)
+		factsOf(text)
 		for _, v := range pairs(text) {
 			kib(v)
 		}
