@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 
@@ -111,5 +112,21 @@ func TestSimulatorOnAnotherArchitecture(t *testing.T) {
 	facts, _ := node.Facts(t.Context())
 	if _, err := r.program(t.Context(), srv.ranks[0], facts); err == nil || !strings.Contains(err.Error(), "spark1 is linux/riscv64") {
 		t.Error(err)
+	}
+}
+
+// TestWayTo: a port of a node that can't be connected to may be behind a firewall.
+func TestWayTo(t *testing.T) {
+	_, srv := remoteRun(&remoteNode{})
+	refused := fmt.Errorf("get: %w", &net.OpError{Op: "dial", Err: errors.New("i/o timeout")})
+	if got := srv.wayTo(0, refused); !strings.Contains(got, `access = "ssh_tunnel" in node spark1`) {
+		t.Errorf("%q", got)
+	}
+	if got := srv.wayTo(0, errors.New("HTTP 503")); got != "" {
+		t.Errorf("%q", got)
+	}
+	srv.ranks[0].tunnel = &tunnel{}
+	if got := srv.wayTo(0, refused); got != "" {
+		t.Errorf("%q", got)
 	}
 }

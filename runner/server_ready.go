@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"regexp"
 	"time"
@@ -106,9 +107,19 @@ func notReady(ctx context.Context, srv *server, replica int, last error, deadlin
 	case !srv.launched():
 		return &Error{ReadyUnreachable, fmt.Errorf("%s: %w: is it running, and is the url right?", what, last)}
 	case errors.Is(cause, errStalled):
-		return fail(ReadyStalled, "%s: no progress for %s (ready { stall }): no new output, and the memory did not move: %v; %s", what, stall, last, srv.said(replica))
+		return fail(ReadyStalled, "%s: no progress for %s (ready { stall }): no new output, and the memory did not move: %v%s; %s", what, stall, last, srv.wayTo(replica, last), srv.said(replica))
 	}
-	return fail(ReadyTimeout, "%s: not ready after %s (ready { deadline }): %v; %s", what, deadline, last, srv.said(replica))
+	return fail(ReadyTimeout, "%s: not ready after %s (ready { deadline }): %v%s; %s", what, deadline, last, srv.wayTo(replica, last), srv.said(replica))
+}
+
+// wayTo says what may be in the way to a node whose port can't be connected to.
+func (srv *server) wayTo(replica int, last error) string {
+	head := srv.group(replica)[0]
+	var connect *net.OpError
+	if _, remote := head.node.(targets.Remote); !remote || head.tunnel != nil || !errors.As(last, &connect) || connect.Op != "dial" {
+		return ""
+	}
+	return fmt.Sprintf(" (if it listens there, a firewall is in the way: open the port, or set access = \"ssh_tunnel\" in node %s)", head.host)
 }
 
 // watch ends with an error when a program of the server ends, or a node of it runs out of

@@ -382,20 +382,25 @@ func TestLostNodes(t *testing.T) {
 		}
 		c.nothingLeft(t)
 	})
-	t.Run("connection frozen in mid-load", func(t *testing.T) {
-		done := c.inMidRun("frozen", c.nodes[0].Freeze)
-		c.apply(t, "frozen", 3, []string{goodDone, `HOST_UNREACHABLE: server\.a on spark1 was lost while it was measured.*no answer`, `skipped +benchmark\.chat\[server=a,concurrency=2\]`}, "--var", "requests=1000000")
-		<-done
-		out, err := c.sparkrun(t, "", "down", "frozen")
-		if exitCode(err) != 5 || !strings.Contains(out, "HOST_UNREACHABLE: remove what is left of server.a on spark1") {
-			t.Errorf("%v\n%s", err, out)
-		}
-		c.nothingLeft(t)
-		c.nodes[0].Thaw()
-		if out, err := c.sparkrun(t, "", "down", "frozen"); err != nil {
-			t.Errorf("%v\n%s", err, out)
-		}
-	})
+}
+
+// TestFrozenNode: a node that stops answering with its connections open, as one does that
+// is out of memory.
+func TestFrozenNode(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, sshScenario, "x", sshtest.Options{})
+	done := c.inMidRun("frozen", c.nodes[0].Freeze)
+	c.apply(t, "frozen", 3, []string{goodDone, `HOST_UNREACHABLE: server\.a on spark1 was lost while it was measured.*no answer`, `skipped +benchmark\.chat\[server=a,concurrency=2\]`}, "--var", "requests=1000000")
+	<-done
+	out, err := c.sparkrun(t, "", "down", "frozen")
+	if exitCode(err) != 5 || !strings.Contains(out, "HOST_UNREACHABLE: remove what is left of server.a on spark1") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	c.nothingLeft(t)
+	c.nodes[0].Thaw()
+	if out, err := c.sparkrun(t, "", "down", "frozen"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 // TestNodeLimits: sshds that allow one session at a time, and a node whose disk is full.

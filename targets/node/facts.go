@@ -41,9 +41,13 @@ func gpuModel(folder string) string {
 	if len(files) == 0 {
 		return ""
 	}
-	model := field(files[0], "Model")
-	if len(files) > 1 && model != "" {
-		return fmt.Sprintf("%d × %s", len(files), model)
+	return gpuName(field(files[0], "Model"), len(files))
+}
+
+// gpuName is how GPUs of a model are called.
+func gpuName(model string, count int) string {
+	if count > 1 && model != "" {
+		return fmt.Sprintf("%d × %s", count, model)
 	}
 	return model
 }

@@ -320,6 +320,8 @@ func (n *SSH) fewer(ctx context.Context, l *link, err error, since time.Time) er
 
 // Dial connects to an address as the node sees it: the engine's socket, a port.
 func (n *SSH) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, callLimit, fmt.Errorf("%w: no answer within %s", targets.ErrUnreachable, callLimit))
+	defer cancel()
 	l, err := n.link(ctx)
 	if err != nil {
 		return nil, err

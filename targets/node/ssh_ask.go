@@ -47,23 +47,31 @@ func (n *SSH) Facts(ctx context.Context) (targets.Facts, error) {
 	if err != nil {
 		return targets.Facts{}, err
 	}
+	f, b := factsOf(said)
+	if f.OS != "linux" || f.BootID == "" {
+		return f, fmt.Errorf("ask what %s is: it says that it runs %s %s: a node that is reached over SSH needs Linux with /proc", n.opts.Name, f.OS, f.Kernel)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.basics = b
+	return f, nil
+}
+
+// factsOf reads what facts.sh prints.
+func factsOf(said string) (targets.Facts, basics) {
 	v := pairs(said)
 	f := targets.Facts{
 		Hostname: v["hostname"], OS: strings.ToLower(v["os"]), Arch: v["arch"], Kernel: v["kernel"], BootID: v["boot"],
-		CPU: v["cpu"], GPUs: v["gpus"] == "yes", MemTotal: kib(v["MemTotal"]), MemFree: kib(v["MemAvailable"]),
+		CPU: v["cpu"], GPUs: v["gpus"] == "yes", RDMA: v["rdma"] == "yes", MemTotal: kib(v["MemTotal"]), MemFree: kib(v["MemAvailable"]),
 	}
 	if a, ok := architectures[f.Arch]; ok {
 		f.Arch = a
 	}
 	f.Cores, _ = strconv.Atoi(v["cores"])
-	if f.OS != "linux" || f.BootID == "" {
-		return f, fmt.Errorf("ask what %s is: it says that it runs %s %s: a node that is reached over SSH needs Linux with /proc", n.opts.Name, v["os"], v["kernel"])
-	}
+	gpus, _ := strconv.Atoi(v["gpu_count"])
+	f.GPU, f.Driver = gpuName(v["gpu_model"], gpus), DriverVersion(v["driver"])
 	page, _ := strconv.ParseUint(v["page"], 10, 64)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.basics = basics{home: v["home"], page: page}
-	return f, nil
+	return f, basics{home: v["home"], page: page}
 }
 
 // known are the node's basics.

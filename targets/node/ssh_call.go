@@ -41,7 +41,7 @@ func (n *SSH) runScript(ctx context.Context, s *script, stdin io.Reader) (*said,
 	}
 	defer end()
 	out := &said{}
-	cmd.Stdout, cmd.Stderr = &out.stdout, &out.stderr
+	cmd.Stdout, cmd.Stderr = &afterBegins{to: &out.stdout}, &out.stderr
 	cmd.Stdin = strings.NewReader(s.framed())
 	if stdin != nil {
 		cmd.Stdin = io.MultiReader(cmd.Stdin, stdin)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -21,6 +22,17 @@ func TestProcessesOf(t *testing.T) {
 	}
 	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestFactsOf: what a DGX Spark would answer, by what its parts are documented to say.
+func TestFactsOf(t *testing.T) {
+	f, b := factsOf("os Linux\narch aarch64\nkernel 6.11.0-1016-nvidia\nhostname spark1\nhome /home/nvidia\npage 4096\nboot b1\ncores 20\n" +
+		"MemTotal:       125512172 kB\nMemAvailable:   119000000 kB\ngpus yes\nrdma yes\ngpu_count 1\ngpu_model NVIDIA GB10\n" +
+		"driver NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  580.95.05  Release Build\n")
+	want := targets.Facts{Hostname: "spark1", OS: "linux", Arch: "arm64", Kernel: "6.11.0-1016-nvidia", BootID: "b1", Cores: 20, GPUs: true, RDMA: true, GPU: "NVIDIA GB10", Driver: "580.95.05", MemTotal: 125512172 << 10, MemFree: 119000000 << 10}
+	if f != want || b != (basics{home: "/home/nvidia", page: 4096}) {
+		t.Errorf("%+v %+v", f, b)
 	}
 }
 
@@ -45,11 +57,13 @@ func FuzzAnswers(f *testing.F) {
 	f.Add("exit 3\n")
 	f.Fuzz(func(_ *testing.T, text string) {
 		processesOf(text)
+		factsOf(text)
 		for _, v := range pairs(text) {
 			kib(v)
 		}
 		_ = exitOf(text)
 		listenInode(text, 22)
+		_, _ = (&afterBegins{to: io.Discard}).Write([]byte(text))
 		_ = (&sshProcess{}).startedLine(text)
 	})
 }
@@ -60,7 +74,7 @@ func TestFramed(t *testing.T) {
 	s.WriteString("echo 'a\nend\nend.\n'")
 	got := s.framed()
 	end, rest, _ := strings.Cut(got, "\n")
-	if end != "end.." || rest != s.String()+"\nend..\n" {
+	if end != "end.." || rest != "echo 'sparkrun begins'\n"+s.String()+"\nend..\n" {
 		t.Errorf("%q", got)
 	}
 }

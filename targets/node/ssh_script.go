@@ -1,9 +1,11 @@
 package node
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"regexp"
 	"slices"
@@ -51,13 +53,50 @@ func ours(name string, variables map[string]string) *script {
 	return s
 }
 
-// framed is the script as bootstrap reads it.
+// begins is the line before what a script prints: what comes before it is from the start-up
+// files of the user's shell.
+const begins = "sparkrun begins\n"
+
+// framed is the script as bootstrap reads it. Its output comes after begins.
 func (s *script) framed() string {
+	text := "echo " + quote(strings.TrimSuffix(begins, "\n")) + "\n" + s.String()
 	end := "end"
-	for lines := "\n" + s.String() + "\n"; strings.Contains(lines, "\n"+end+"\n"); {
+	for lines := "\n" + text + "\n"; strings.Contains(lines, "\n"+end+"\n"); {
 		end += "."
 	}
-	return end + "\n" + strings.TrimSuffix(s.String(), "\n") + "\n" + end + "\n"
+	return end + "\n" + strings.TrimSuffix(text, "\n") + "\n" + end + "\n"
+}
+
+// afterBegins passes on what comes after begins.
+type afterBegins struct {
+	to    io.Writer
+	begun bool
+	seen  []byte // before that
+}
+
+// maxNoise is how much may come before begins.
+const maxNoise = 1 << 20
+
+func (w *afterBegins) Write(b []byte) (int, error) {
+	if w.begun {
+		return w.to.Write(b)
+	}
+	w.seen = append(w.seen, b...)
+	at := bytes.Index(w.seen, []byte(begins))
+	switch {
+	case at < 0 && len(w.seen) > maxNoise:
+		return 0, errors.New("its shell prints without end before anything is run")
+	case at < 0:
+		return len(b), nil
+	}
+	rest := w.seen[at+len(begins):]
+	w.begun, w.seen = true, nil
+	if len(rest) > 0 {
+		if _, err := w.to.Write(rest); err != nil {
+			return 0, err
+		}
+	}
+	return len(b), nil
 }
 
 // quote makes any bytes but NUL one word of sh.

@@ -90,7 +90,7 @@ func (n *SSH) processFolder(ctx context.Context, m targets.Mark) (string, error)
 // startedLine reads "started PID TICKS SESSION".
 func (p *sshProcess) startedLine(line string) error {
 	if _, err := fmt.Sscanf(line, "started %d %d %d\n", &p.pid, &p.born, &p.session); err != nil {
-		return fmt.Errorf("it answers %q: is something printed by its shell's start-up files?", line)
+		return fmt.Errorf("it answers %q", line)
 	}
 	return nil
 }
@@ -176,7 +176,7 @@ func (p *sshProcess) attach(ctx context.Context, log io.Writer, at *int64) error
 		return err
 	}
 	how := &strings.Builder{}
-	cmd.Stdout, cmd.Stderr = &positioned{log, at}, how
+	cmd.Stdout, cmd.Stderr = &afterBegins{to: &positioned{log, at}}, how
 	if err := cmd.Session.Start(cmd.Path); err != nil {
 		return errDetached
 	}
@@ -275,6 +275,9 @@ func (p *sshProcess) converse(ctx context.Context, program string) error {
 			_, err = io.WriteString(stdin, s.framed())
 		}
 		var line string
+		for noise := 0; err == nil && line != begins && noise < maxNoise; noise += len(line) {
+			line, err = in.ReadString('\n')
+		}
 		if err == nil {
 			line, err = in.ReadString('\n')
 		}

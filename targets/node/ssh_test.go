@@ -308,3 +308,32 @@ func TestSSHConversation(t *testing.T) {
 		t.Errorf("%v, alive: %v", err, alive(p.Pid()))
 	}
 }
+
+// TestSSHNoise: start-up files that print do not get into what is read.
+func TestSSHNoise(t *testing.T) {
+	t.Parallel()
+	n, _ := oneNode(t, sshtest.Options{Config: `ForceCommand echo welcome; echo "7 (x) S 1"; exec sh -c "$SSH_ORIGINAL_COMMAND"`})
+	n.opts.Self = logWriterProgram(t)
+	out, err := n.Run(t.Context(), targets.Cmd{Argv: []string{"echo", "x"}})
+	if err != nil || string(out.Stdout) != "x\n" {
+		t.Errorf("%q, %v", out.Stdout, err)
+	}
+	dir := t.TempDir()
+	log := filepath.Join(dir, "log")
+	p, err := n.Start(t.Context(), targets.Cmd{Argv: []string{"sh", "-c", "echo up; exit 3"}, Mark: targets.Mark{Run: dir, Server: "a"}, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-p.Logged()
+	if b, _ := os.ReadFile(log); string(b) != "up\n" || p.Err().Error() != "exit status 3" {
+		t.Errorf("%q, %v", b, p.Err())
+	}
+	var o output
+	p, err = n.Start(t.Context(), targets.Cmd{Argv: []string{"cat"}, Stdin: strings.NewReader("hello"), Output: &o})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if <-p.Done(); o.String() != "hello" || p.Err() != nil {
+		t.Errorf("%q, %v", o.String(), p.Err())
+	}
+}

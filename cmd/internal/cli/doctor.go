@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -137,8 +138,25 @@ func (d *doctor) node(ctx context.Context, name string) {
 	if remote, ok := n.(targets.Remote); ok {
 		address, err := remote.Address()
 		d.check(name, err, "its servers are reached at %s", address)
+		d.disk(ctx, name+" disk", n)
 	}
 	d.resources(ctx, name+" ", name, n, facts)
+}
+
+// disk asks a node for the space that is left where the user's caches are.
+func (d *doctor) disk(ctx context.Context, what string, n targets.Node) {
+	said, err := n.Run(ctx, targets.Cmd{Argv: []string{"sh", "-c", `df -Pk "$HOME" | tail -n 1`}})
+	f := strings.Fields(string(said.Stdout))
+	if err != nil || len(f) < 4 {
+		d.say("fail", what, "it does not say how much is free: %v %s", err, said.Stderr)
+		return
+	}
+	kib, _ := strconv.ParseFloat(f[3], 64)
+	level := "ok"
+	if kib < 1<<20 {
+		level = "note" // enough for us, not for an image or a model
+	}
+	d.say(level, what, "%.1f GiB free in the user's home folder", kib/(1<<20))
 }
 
 // resources asks a machine for what servers take: memory, GPUs, the container engine.

@@ -29,7 +29,8 @@ func newLogsCommand(env *Env) *cobra.Command {
 		Short: "Print the output of a run's servers",
 		Long: `Prints the output of the servers of RUN (a run's id or folder), or that of server.NAME in
 the newest run that has it. Several servers' lines begin with their name. -f goes on
-until all of them are gone, or Ctrl-C.`,
+until all of them are gone, or Ctrl-C. The output of a server that was left running on a
+node comes here until its run ends; from then on it is in ~/.cache/sparkrun there.`,
 		Example: "  sparkrun logs server.vllm -f\n  sparkrun logs results/sweep/latest --tail 50",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {

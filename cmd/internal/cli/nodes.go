@@ -63,7 +63,7 @@ func (n *nodes) remote(name string) (*node.SSH, error) {
 		key, _ := p.Values["identity_file"].(string)
 		s := node.NewSSH(node.SSHOptions{
 			Name: name, Host: p.Host, Port: int(p.Values.Int("port")), User: p.Values.String("user"), IdentityFile: key, Jump: p.Values.String("jump"),
-			Lookup: n.env.Lookup, Self: n.env.Self, Origin: origin(),
+			Lookup: n.env.Lookup, Self: n.env.Self, Origin: origin(n.env),
 		})
 		n.ssh[name] = s
 		return s, nil
@@ -71,13 +71,15 @@ func (n *nodes) remote(name string) (*node.SSH, error) {
 	return nil, fmt.Errorf("node %s: the scenario has no such node", name)
 }
 
-// origin names this machine in the marks of what runs on nodes.
-func origin() string {
+// origin names this machine and its user in the marks of what runs on nodes: others can't
+// tell which of our runs are going on.
+func origin(env *Env) string {
 	name, _ := os.Hostname()
 	if id, err := os.ReadFile("/etc/machine-id"); err == nil {
 		name += "/" + strings.TrimSpace(string(id))
 	}
-	return name
+	home, _ := env.Lookup("HOME")
+	return name + home
 }
 
 // containers is the container engine of a node.
@@ -93,7 +95,7 @@ func (n *nodes) containers(name string) (targets.Containers, error) {
 		if err != nil {
 			return nil, err
 		}
-		open = func() (*container.Docker, error) { return container.OpenRemote(s, origin()) }
+		open = func() (*container.Docker, error) { return container.OpenRemote(s, origin(n.env)) }
 	}
 	d, err := open()
 	if err != nil {
