@@ -66,7 +66,7 @@ func (r *run) cell(c *plan.Cell) error {
 	out, err := measure(ctx, c, srv.plan, keep, load.Config{
 		Phases: c.Phases, Conversations: c.Conversations, Request: c.Request,
 		KeepAnswers: c.Record.Content, Abort: c.Abort, Seed: c.Seed,
-		Source: cache.source, Doer: doer, Recorder: keep, Clock: r.Clock, Precise: true, Live: live,
+		Source: cache.source, Doer: doer, Recorder: keep, Clock: r.Clock, Lead: load.Lead, Live: live,
 		Stop: r.Control.soft.Done(), IDPrefix: fmt.Sprintf("%s-%d-", r.info.ID, c.Number),
 		OnPhase: func(i int) {
 			e := Event{Type: EventPhaseStarted, Address: c.Name, Phase: c.Phases[i].Name}

@@ -37,8 +37,8 @@ type Conversation interface {
 	Turns() int
 }
 
-// Doer sends a request and fills rec. What goes wrong is data, so there is no error. It
-// is called from many goroutines at once.
+// Doer sends a request, not before r.Scheduled, and fills rec. What goes wrong is data, so
+// there is no error. It is called from many goroutines at once.
 type Doer interface {
 	Do(ctx context.Context, r *record.Request, rec *record.Record)
 }
@@ -56,6 +56,10 @@ type Pacer interface {
 	Next(elapsed time.Duration, sent int64) (at time.Duration, ok bool)
 }
 
+// Lead is enough for what delays the engine, a garbage collection for instance: the Doer
+// has the request by the time it is to leave.
+const Lead = 20 * time.Millisecond
+
 // Config is one cell's load.
 type Config struct {
 	Phases        []plan.Phase
@@ -69,7 +73,7 @@ type Config struct {
 	Doer          Doer
 	Recorder      Recorder
 	Clock         record.Clock
-	Precise       bool            // wait for the moment to send in the kernel, not on a timer; not in virtual time
+	Lead          time.Duration   // how long before its time a request is given to the Doer; 0: at its time
 	Live          *Live           // may be nil
 	Stop          <-chan struct{} // closed: send nothing more, drain, return
 	IDPrefix      string          // request ids are IDPrefix + number
