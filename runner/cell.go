@@ -89,7 +89,11 @@ func (r *run) cell(c *plan.Cell) error {
 		}
 		cell.Entries[i].Beyond(r.info.Selftest)
 	}
-	failure := r.failure(ctx, c, err, rows.Close(), out, cell.Entries)
+	rowsErr := rows.Close()
+	if rowsErr == nil {
+		r.keepRows(c, keep.records)
+	}
+	failure := r.failure(ctx, c, err, rowsErr, out, cell.Entries)
 	outcome, cause := "succeeded", ""
 	switch {
 	case failure != nil && errors.Is(failure, errInterrupted):
@@ -103,6 +107,22 @@ func (r *run) cell(c *plan.Cell) error {
 	r.mu.Unlock()
 	r.endCell(cell, outcome, cause)
 	return failure
+}
+
+// slowKeep is how long making Parquet files may take without a word.
+const slowKeep = 2 * time.Second
+
+// keepRows makes a cell's rows into its Parquet files: after its load has ended and before
+// another one's begins, so that nothing is measured meanwhile. What can't be made stays as it is.
+func (r *run) keepRows(c *plan.Cell, records []record.Record) {
+	begun := time.Now()
+	if err := r.Store.KeepRows(r.info, c, records); err != nil {
+		r.problem(err)
+		return
+	}
+	if took := time.Since(begun); took > slowKeep {
+		r.emit(Event{Type: EventLog, Level: "info", Message: fmt.Sprintf("%d rows of %s were made into Parquet files in %.1f s", len(records), c.Name, took.Seconds())})
+	}
 }
 
 // settleTime is how long the end of a server's program may take to be known after its

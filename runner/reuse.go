@@ -151,9 +151,14 @@ func (r *run) renumber(reused map[string]bool, taken map[int]bool) {
 // readCell makes a finished cell from its raw rows. Its number is the one that the
 // earlier try gave it.
 func (r *run) readCell(c *plan.Cell, number int, outcome json.RawMessage) (*result.Cell, error) {
-	records, err := r.Store.ReadRows(number)
+	records, closed, err := r.Store.ReadRows(number)
 	if err != nil {
 		return nil, err
+	}
+	if !closed { // the earlier try ended between the two
+		kept := *c
+		kept.Number = number
+		r.keepRows(&kept, records)
 	}
 	var out load.Outcome
 	if err := json.Unmarshal(outcome, &out); err != nil {

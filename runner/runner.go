@@ -59,6 +59,7 @@ type Config struct {
 	Baseline    *result.Baseline // what thresholds compare with; nil: nothing
 	Control     *Control
 	Observe     func(Event)             // called with one event at a time
+	OnCell      func(*result.Cell)      // called with a finished cell as sinks are, before the next one loads; nil: nobody
 	Resume      string                  // the command that goes on with this run
 	Finished    map[string]journal.Line // cells that an earlier try finished, by canonical address
 	KeepServers bool                    // leave the servers running that nothing else needs the place of

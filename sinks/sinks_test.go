@@ -436,3 +436,28 @@ func TestEverySink(t *testing.T) {
 		}
 	}
 }
+
+// TestNarrowConsole: on a narrow terminal no line of what is not ok is broken inside a word, or
+// wider than the terminal.
+func TestNarrowConsole(t *testing.T) {
+	run, _ := sample()
+	run.Entries[0].Add("client_limited", "this client sent requests up to 13.5 ms late (p99), more than its numbers can bear: give it more CPU, or less load")
+	run.Entries[0].Errors = []result.ErrorCount{{Status: "timeout", Count: 3, Message: strings.Repeat("no answer came in time ", 6)}}
+	wide, narrow := new(bytes.Buffer), new(bytes.Buffer)
+	for width, out := range map[int]*bytes.Buffer{0: wide, 80: narrow} {
+		if err := (&console{w: out, width: width}).End(t.Context(), run); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := widest(narrow.String()); n > 80 {
+		t.Errorf("a line of %d characters:\n%s", n, narrow)
+	}
+	if got, want := strings.Fields(narrow.String()), strings.Fields(wide.String()); len(got) < len(want)*9/10 {
+		t.Errorf("%d words of %d are left", len(got), len(want))
+	}
+	for _, want := range []string{"\nsuspect  benchmark.chat[server=vllm,users=16]#1\n    client_limited: this client sent", "\n3 × timeout  benchmark.chat[server=vllm,users=16]#1\n    no answer"} {
+		if !strings.Contains(narrow.String(), want) {
+			t.Errorf("no %q in\n%s", want, narrow)
+		}
+	}
+}

@@ -144,7 +144,7 @@ type Cell struct {
 	Address   addr.Cell `json:"-"`
 	Name      string    `json:"address"`   // Address.String()
 	Canonical string    `json:"canonical"` // Address.Canonical(): the key in journals
-	Number    int       `json:"number"`    // from 1: the n in rows/<n>.jsonl
+	Number    int       `json:"number"`    // from 1: the n in requests/<n>.parquet
 	Digest    string    `json:"digest"`    // everything that shapes the number
 	// Workload is what is sent and when, without who answers: cells with the same one may
 	// be compared.

@@ -30,7 +30,10 @@ const server = e => e.server.replace(/^server\./, "");
 const why = e => [e.cause].concat(e.marks.map(m => m.name + ": " + m.why)).filter(Boolean).join("\n");
 
 // ---- what is shown: the entries that the filters leave
-const hidden = new Set(); // "axis=value"
+const live = location.protocol.startsWith("http"); // the page is loaded again with every cell: it keeps what was chosen
+const hidden = new Set(live ? JSON.parse(sessionStorage["hidden " + data.run.id] || "[]") : []); // "axis=value"
+const keep = () => { if (live) { sessionStorage["hidden " + data.run.id] = JSON.stringify([...hidden]); sessionStorage.theme = document.documentElement.dataset.theme || ""; } };
+if (live && sessionStorage.theme) document.documentElement.dataset.theme = sessionStorage.theme;
 const axisNames = [...new Set(data.cells.flatMap(e => Object.keys(e.matrix)))];
 const valueOf = (e, axis) => (axis === "server" ? server(e) : e.matrix[axis]);
 const filterAxes = [...new Set(["server", ...axisNames])];
@@ -275,7 +278,7 @@ const plain = (head, rows) => el("div", { class: "scroll" }, el("table", {},
 function filters(render) {
   const sets = filterAxes.map(a => [a, [...new Set(data.cells.map(e => valueOf(e, a)).filter(v => v !== undefined))]]).filter(([, v]) => v.length > 1);
   return el("div", { class: "filters" }, sets.map(([axis, values]) => el("fieldset", {}, el("legend", {}, axis), values.sort((a, b) => a.localeCompare(b, "en", { numeric: true })).map(v =>
-    el("label", {}, el("input", { type: "checkbox", checked: true, onchange: ev => { ev.target.checked ? hidden.delete(axis + "=" + v) : hidden.add(axis + "=" + v); render(); } }), " " + v)))));
+    el("label", {}, el("input", { type: "checkbox", checked: !hidden.has(axis + "=" + v), onchange: ev => { ev.target.checked ? hidden.delete(axis + "=" + v) : hidden.add(axis + "=" + v); keep(); render(); } }), " " + v)))));
 }
 
 // choice is a select over entries and what it shows of the chosen one.
@@ -320,7 +323,7 @@ function redraw() {
 
 const run = data.run, verdicts = {};
 for (const e of data.cells) verdicts[e.verdict] = (verdicts[e.verdict] || 0) + 1;
-const theme = el("button", { class: "theme", onclick: () => { const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches; document.documentElement.dataset.theme = dark ? "light" : "dark"; redraw(); } }, "light / dark");
+const theme = el("button", { class: "theme", onclick: () => { const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches; document.documentElement.dataset.theme = dark ? "light" : "dark"; keep(); redraw(); } }, "light / dark");
 const results = el("div");
 page.append(
   el("header", {}, el("h1", {}, run.scenario), el("span", { class: "dim" }, run.id), el("span", { class: "dim" }, Object.entries(verdicts).map(([v, n]) => n + " " + v).join(", ")), el("div", {}, theme)),

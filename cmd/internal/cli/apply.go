@@ -39,7 +39,7 @@ the results so far are written. Twice: requests are cut. Three times: leaves at 
 Exit codes: 130 interrupted · 2 the scenario or the call is wrong, nothing was touched ·
 1 the run could not be done · 3 a cell is failed, invalid or skipped (--strict: or
 suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
-		Example: "  sparkrun apply examples/quickstart.hcl\n  sparkrun apply sweep.hcl --var concurrency=1,4 --only server=vllm\n  sparkrun apply ci.hcl --baseline results/ci/latest",
+		Example: "  sparkrun apply examples/quickstart.hcl\n  sparkrun apply sweep.hcl --var concurrency=1,4 --only server=vllm\n  sparkrun apply sweep.hcl --watch 8080\n  sparkrun apply ci.hcl --baseline results/ci/latest",
 		Args:    needPath,
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := f.load(env, args)
@@ -60,6 +60,10 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 			if err != nil {
 				return err
 			}
+			if err := f.output.watch.listen(); err != nil {
+				return exit(exitUsage, "--watch: %v", err)
+			}
+			defer f.output.watch.close()
 			st, err := f.create(env, s.Name)
 			if err != nil {
 				return err
@@ -72,6 +76,7 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 	}
 	f.register(c)
 	f.output.register(c)
+	f.output.watch.register(c)
 	f.registerStore(c)
 	c.Flags().StringVar(&f.baseline, "baseline", "", "run or summary.json that thresholds know as baseline.*")
 	c.Flags().IntVar(&f.parallelism, "parallelism", 1, "cells that load at a time")
