@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/csv"
@@ -8,6 +9,7 @@ import (
 	"encoding/xml"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -458,6 +460,31 @@ func TestNarrowConsole(t *testing.T) {
 	for _, want := range []string{"\nsuspect  benchmark.chat[server=vllm,users=16]#1\n    client_limited: this client sent", "\n3 × timeout  benchmark.chat[server=vllm,users=16]#1\n    no answer"} {
 		if !strings.Contains(narrow.String(), want) {
 			t.Errorf("no %q in\n%s", want, narrow)
+		}
+	}
+}
+
+// TestChartColours: each engine's line has a colour of its own, that of its points; excelize takes
+// it from the series.
+func TestChartColours(t *testing.T) {
+	dir, _ := play(t, "excel", nil)
+	z, err := zip.OpenReader(filepath.Join(dir, "report.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	f, err := z.Open("xl/charts/chart1.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, colour := range lineColours[:2] {
+		if !strings.Contains(string(b), `<spPr><a:ln cap="rnd" w="22225"><a:solidFill><a:srgbClr val="`+colour) {
+			t.Errorf("no line is %s", colour)
 		}
 	}
 }
