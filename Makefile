@@ -52,6 +52,7 @@ examples: build
 	$(BIN) apply examples/ci.hcl
 	$(BIN) apply examples/multi-turn.hcl
 	$(BIN) apply examples/trace.hcl
+	$(BIN) apply examples/generator.hcl --var workers=2
 	$(BIN) apply examples/single-turn.hcl --var seconds=2 --var concurrency=4
 
 dist:

@@ -2,10 +2,12 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"sparkrun/runner/generator"
 	"sparkrun/runner/journal"
 	"sparkrun/runner/load"
 	"sparkrun/runner/record"
@@ -40,29 +42,39 @@ func (r *run) cell(c *plan.Cell) error {
 		}()
 	}
 
-	doer, err := r.Tools.Doer(srv.endpoint, c, r.Clock)
+	put, give, err := r.loader(r.Control.soft, c, srv.plan.Framework, srv.endpoint)
 	if err != nil {
-		return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, err)}
+		return err
 	}
-	defer doer.Close()
+	defer func() { r.cleanedUp("the generator's workers", give()) }()
+	var doer Doer // of this process, where the load is its own
+	if r.Plan.Generator == nil {
+		if doer, err = r.Tools.Doer(srv.endpoint, c, r.Clock); err != nil {
+			return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, err)}
+		}
+		defer doer.Close()
+	}
 	dataset := r.dataset(c.Dataset)
-	source, err := r.Tools.Source(ctx, dataset, c, srv.plan, srv.endpoint)
+	cache, err := r.setCache(ctx, srv, c, func(salted bool) (load.Source, error) {
+		return r.Tools.Source(ctx, dataset, c, srv.plan, srv.endpoint, salted)
+	})
 	if err != nil {
 		return &Error{MeasureSource, fmt.Errorf("run %s: open %s: %w", c.Name, c.Dataset, err)}
 	}
-	r.notes(c.Dataset, source)
+	r.notes(c.Dataset, cache.source)
 	rows, err := r.Store.CreateRows(r.info, c)
 	if err != nil {
 		return &Error{MeasureRowsLost, fmt.Errorf("run %s: %w", c.Name, err)}
 	}
 
-	keep := &recorder{rows: rows}
+	keep := &recorder{rows: rows, secrets: r.Plan.Secrets}
 	live := &load.Live{}
 	stopProgress := r.progress(c, live)
-	out, err := measure(ctx, c, srv.plan, keep, load.Config{
+	r.countHits(ctx, srv, cache)
+	out, err := measure(ctx, c, srv.plan, keep, put, load.Config{
 		Phases: c.Phases, Conversations: c.Conversations, Request: c.Request,
 		KeepAnswers: c.Record.Content, Abort: c.Abort, Seed: c.Seed,
-		Source: source, Doer: doer, Recorder: keep, Clock: r.Clock, Precise: true, Live: live,
+		Source: cache.source, Doer: doer, Recorder: keep, Clock: r.Clock, Lead: load.Lead, Live: live,
 		Stop: r.Control.soft.Done(), IDPrefix: fmt.Sprintf("%s-%d-", r.info.ID, c.Number),
 		OnPhase: func(i int) {
 			e := Event{Type: EventPhaseStarted, Address: c.Name, Phase: c.Phases[i].Name}
@@ -74,11 +86,12 @@ func (r *run) cell(c *plan.Cell) error {
 	})
 	stopProgress()
 	settle(ctx, srv, keep.records)
+	out.Cache = r.cacheOutcome(ctx, srv, c, cache, keep.records)
 
 	cell := &result.Cell{Plan: c, Server: srv.plan, Model: srv.endpoint.Model, Records: keep.records, Outcome: out}
 	cell.Entries = result.Summarise(c, srv.plan, keep.records, out)
 	for i := range cell.Entries {
-		cell.Entries[i].Model = cell.Model
+		cell.Entries[i].Model, cell.Entries[i].Fingerprint = cell.Model, srv.print.ID
 		if r.Parallelism > 1 {
 			cell.Entries[i].AddShared(r.Parallelism)
 		}
@@ -98,7 +111,7 @@ func (r *run) cell(c *plan.Cell) error {
 	}
 	result.Conclude(cell.Entries, outcome, cause)
 	r.mu.Lock()
-	r.images[c.Canonical] = srv.image
+	r.prints[c.Canonical] = srv.print
 	r.mu.Unlock()
 	r.endCell(cell, outcome, cause)
 	return failure
@@ -148,6 +161,9 @@ func (r *run) failure(ctx context.Context, c *plan.Cell, loadErr, rowsErr error,
 	if out.Interrupted {
 		return errInterrupted
 	}
+	if errors.Is(loadErr, generator.ErrLost) {
+		return &Error{MeasureWorkersLost, fmt.Errorf("run %s: %w", c.Name, loadErr)}
+	}
 	if loadErr != nil {
 		return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, loadErr)}
 	}
@@ -181,14 +197,18 @@ func (r *run) endCell(cell *result.Cell, outcome, cause string) {
 	r.mu.Lock()
 	r.entries[c.Canonical] = cell.Entries
 	r.doneSecs += c.Estimate.Seconds
-	image := r.images[c.Canonical]
+	on := r.prints[c.Canonical]
 	r.mu.Unlock()
 	r.sinkCell(cell)
 	r.writeSummary()
 	// After the rows and the summary: what the journal calls finished is on the disk.
+	var server json.RawMessage
+	if on != nil {
+		server = marshal(on)
+	}
 	r.log(journal.Line{
 		Type: journal.Cell, Canonical: c.Canonical, Number: c.Number, Digest: c.Digest,
-		Outcome: outcome, Cause: cause, Model: cell.Model, Image: image, Load: marshal(cell.Outcome),
+		Outcome: outcome, Cause: cause, Model: cell.Model, Server: server, Load: marshal(cell.Outcome),
 	})
 	r.emit(Event{Type: EventCellEnded, Address: c.Name, Outcome: Outcome(outcome), Message: cause, Data: cell.Entries})
 }
@@ -225,12 +245,16 @@ func (r *run) dataset(address string) *plan.Dataset {
 type recorder struct {
 	records []record.Record
 	rows    *store.Rows
+	secrets []string
 	step    int     // of a search
 	value   float64 // that it tries
 }
 
 func (k *recorder) Record(rec *record.Record) {
 	rec.SearchStep, rec.SearchValue = k.step, k.value
+	if rec.Error != "" {
+		rec.Error = Redacted(rec.Error, k.secrets)
+	}
 	k.rows.Write(rec)
 	k.records = append(k.records, *rec)
 }

@@ -70,7 +70,10 @@ func (r *run) collect() []result.Entry {
 func (r *run) writeSummary() {
 	r.sinkMu.Lock()
 	defer r.sinkMu.Unlock()
+	r.mu.Lock()
 	info := *r.info
+	info.Servers = slices.Clone(r.info.Servers)
+	r.mu.Unlock()
 	info.Interrupted = r.Control.Interrupted()
 	if info.Ended.IsZero() {
 		info.Ended = time.Now()
@@ -156,7 +159,8 @@ func why(e *result.Entry) string {
 	case e.Cause != "":
 		return ": " + e.Cause
 	case len(e.Marks) > 0:
-		return ": " + e.Marks[0].Name + ": " + e.Marks[0].Why
+		m := e.Marks[e.Worst()]
+		return ": " + m.Name + ": " + m.Why
 	}
 	return ""
 }

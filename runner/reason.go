@@ -13,6 +13,7 @@ const (
 	LaunchFailed        Reason = "LAUNCH_FAILED"
 	LaunchImage         Reason = "LAUNCH_IMAGE"
 	LaunchNameTaken     Reason = "LAUNCH_NAME_TAKEN"
+	LaunchGenerator     Reason = "LAUNCH_GENERATOR"
 	LaunchExited        Reason = "LAUNCH_EXITED"
 	LaunchOutOfMemory   Reason = "LAUNCH_OUT_OF_MEMORY"
 	ReadyUnreachable    Reason = "READY_UNREACHABLE"
@@ -25,6 +26,7 @@ const (
 	MeasureServerDied   Reason = "MEASURE_SERVER_DIED"
 	MeasureSource       Reason = "MEASURE_SOURCE"
 	MeasureAborted      Reason = "MEASURE_ABORTED"
+	MeasureWorkersLost  Reason = "MEASURE_WORKERS_LOST"
 	MeasureNoOK         Reason = "MEASURE_NO_OK"
 	MeasureRowsLost     Reason = "MEASURE_ROWS_LOST"
 	TeardownStillThere  Reason = "TEARDOWN_STILL_THERE"
@@ -47,6 +49,7 @@ func Reasons() []ReasonDoc {
 		{LaunchFailed, "The server's program could not be started."},
 		{LaunchImage, "The server's image is not there and could not be pulled."},
 		{LaunchNameTaken, "There is a container with the name that the server's would have, and it is not ours to remove."},
+		{LaunchGenerator, "The workers of the generator could not be started, or did not all come."},
 		{LaunchExited, "The server's program ended before the server was ready."},
 		{LaunchOutOfMemory, "The server's program ended before it was ready: it asked for more memory than there was."},
 		{ReadyUnreachable, "Nothing answers at the server's url."},
@@ -59,6 +62,7 @@ func Reasons() []ReasonDoc {
 		{MeasureServerDied, "The server's program ended while it was being measured."},
 		{MeasureSource, "The dataset failed while requests were being made from it."},
 		{MeasureAborted, "The cell's abort rule ended it: too many of the last requests failed."},
+		{MeasureWorkersLost, "No worker of the generator was left, or one was lost in the midst of a search."},
 		{MeasureNoOK, "No request of a measured phase succeeded."},
 		{MeasureRowsLost, "The raw rows could not be written: disk full, or the folder is gone."},
 		{TeardownStillThere, "A server's program is still there after it was killed."},

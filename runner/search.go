@@ -12,9 +12,9 @@ import (
 // measure puts a cell's load on its server: once, or with one value after the other where
 // the cell searches. In a search the outcome has the phases of all steps, each step goes
 // on with the next conversations of the dataset, and a step that aborts has missed the goal.
-func measure(ctx context.Context, c *plan.Cell, s *plan.Server, keep *recorder, cfg load.Config) (load.Outcome, error) {
+func measure(ctx context.Context, c *plan.Cell, s *plan.Server, keep *recorder, put putLoad, cfg load.Config) (load.Outcome, error) {
 	if c.Search == nil {
-		return load.Run(ctx, cfg)
+		return put(ctx, cfg)
 	}
 	climb := load.NewClimb(len(c.Search.Rungs), int(c.Search.Confirm))
 	var all load.Outcome
@@ -24,9 +24,10 @@ func measure(ctx context.Context, c *plan.Cell, s *plan.Server, keep *recorder, 
 		cfg.Phases, cfg.First = c.Search.Rungs[rung].Phases, all.Next
 		cfg.Seed = c.Seed + uint64(keep.step)<<32
 		cfg.IDPrefix = fmt.Sprintf("%s%d-", prefix, keep.step)
-		out, err := load.Run(ctx, cfg)
+		out, err := put(ctx, cfg)
 		all.Tried = append(all.Tried, rung)
 		all.Phases = append(all.Phases, out.Phases...)
+		all.Workers = addWorkers(all.Workers, out.Workers)
 		all.Next, all.Exhausted, all.Interrupted = out.Next, out.Exhausted, out.Interrupted
 		if err != nil || out.Interrupted || out.Exhausted || ctx.Err() != nil {
 			return all, err

@@ -81,7 +81,7 @@ func runSearch(t *testing.T, c *plan.Cell) (out load.Outcome, keep *recorder) {
 		}
 		clock := record.NewClock()
 		keep = &recorder{rows: rows}
-		out, err = measure(t.Context(), c, &plan.Server{}, keep, load.Config{
+		out, err = measure(t.Context(), c, &plan.Server{}, keep, load.Run, load.Config{
 			Conversations: c.Conversations, Source: endless{}, Doer: crowded{clock, new(atomic.Int64)}, Recorder: keep, Clock: clock, IDPrefix: "r-",
 		})
 		if err == nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/agext/levenshtein"
 
+	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
 )
 
@@ -33,7 +34,6 @@ func Blocks() []BlockType { return topBlocks }
 
 // laterBlocks are designed and not built.
 var laterBlocks = map[string]string{
-	"generator": "the load comes from this machine",
 	"telemetry": "leave it out",
 }
 
@@ -184,6 +184,7 @@ var containerAttrs = []schema.Attr{
 
 var serverBlocks = []BlockType{
 	{Name: "container", Doc: "How the container of a server with an image is made.", Attrs: containerAttrs},
+	{Name: "matrix", Doc: "Axes of its own: a server for each combination of their values, as in server=vllm(max_num_seqs=256). Its other lines may use matrix.AXIS.", Attrs: []schema.Attr{atLoad(bare("exclude", schema.Object, none, "Combinations to leave out: [{…}].")), atLoad(bare("include", schema.Object, none, "Combinations to add or extend, as in GitHub Actions: [{…}]."))}, Free: "AXIS = [values]"},
 	{Name: "ready", Doc: "How long the start may take.", Attrs: readyAttrs},
 	{Name: "stop", Doc: "How it is stopped.", Attrs: stopAttrs},
 }
@@ -209,6 +210,7 @@ var topBlocks = []BlockType{
 		must(bare("server", schema.Object, none, "server.NAME, or matrix.server.")), must(bare("dataset", schema.Object, none, "dataset.NAME.")),
 		bare("phases", schema.Object, "the phase blocks inside", "Top-level phases, as in [phase.warmup, phase.steady]."),
 		oneOf(attr("api", schema.String, schema.Plain("chat"), "Endpoint."), "chat", "completions"), attr("stream", schema.Bool, true, "Streamed answers."),
+		oneOf(attr("cache", schema.String, schema.Plain(plan.CacheCold), "State of the server's prefix cache as a cell begins, checked by the engine's hit counters (mark cache_state). cold: emptied by the engine's reset call, else prompts begin with a salt, else the server is started anew. primed: the first turn of each conversation is sent once before. as_is: nothing is done."), plan.CacheCold, plan.CachePrimed, plan.CacheAsIs),
 		atLoad(attr("repeat", schema.Int, int64(1), "Times each cell is measured.")), atLoad(oneOf(attr("order", schema.String, schema.Plain("grouped"), "Order of the cells."), "grouped", "interleaved", "file")),
 		atLoad(oneOf(attr("restart", schema.String, schema.Plain("never"), "When a launched server is started anew: never between cells, before each cell, or before each repeat (whose cells then follow each other)."), "never", "cell", "repeat")),
 		atLoad(attr("seed", schema.Int, int64(1), "Seed of the order and of what is sent.")),
@@ -224,6 +226,7 @@ var topBlocks = []BlockType{
 		{Name: "metric", Label: true, Doc: "A number of your own, per request.", Attrs: metricAttrs},
 		{Name: "slo", Label: true, Doc: "A condition that requests should meet; goodput counts them.", Attrs: sloAttrs},
 	}},
+	{Name: "generator", Doc: "Where the load comes from, if not from the one process that runs the benchmark: other processes (workers), on this machine or on others.", Attrs: generatorAttrs},
 	{Name: "metric", Label: true, Doc: "A number of your own, for all benchmarks.", Attrs: metricAttrs},
 	{Name: "slo", Label: true, Doc: "A condition that requests should meet, for all benchmarks.", Attrs: sloAttrs},
 	{Name: "threshold", Label: true, Doc: "A condition on results; exit code 4 where it is not met.", Attrs: []schema.Attr{

@@ -37,6 +37,7 @@ func (m *cellMaker) phase(b *hclsyntax.Block, w where) plan.Phase {
 	}
 	if len(m.diags) == before {
 		m.checkPhase(b, &p)
+		m.checkShared(b, &p)
 	}
 	switch {
 	case p.Replay:

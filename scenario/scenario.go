@@ -93,6 +93,8 @@ type loader struct {
 
 	blocks map[string][]*hclsyntax.Block // by type, in the files' order
 	scope  *scope
+	// variants are the names of servers with axes of their own, by the block's name.
+	variants map[string][]string
 }
 
 func (l *loader) errorf(at hcl.Range, summary, detail string, args ...any) {
@@ -114,6 +116,7 @@ func (l *loader) load() {
 	l.variables()
 	l.locals()
 	l.nodes()
+	l.generator()
 	l.servers()
 	l.datasets()
 	l.sinks()
@@ -132,7 +135,9 @@ func (l *loader) load() {
 	}
 	plan.Build(&l.plan)
 	for _, d := range l.diags {
-		l.plan.Warnings = append(l.plan.Warnings, d.Detail)
+		if !slices.Contains(l.plan.Warnings, d.Detail) { // a block may be read several times
+			l.plan.Warnings = append(l.plan.Warnings, d.Detail)
+		}
 	}
 	l.scenario.Plan = &l.plan
 }
@@ -224,9 +229,9 @@ func (l *loader) block(b *hclsyntax.Block) {
 		l.errorf(b.TypeRange, "Unknown block", "There is no block %q.%s", b.Type, didYouMean(b.Type, names))
 		return
 	}
-	want := 1
-	if b.Type == "locals" {
-		want = 0
+	want := 0
+	if topBlocks[i].Label {
+		want = 1
 	}
 	if len(b.Labels) != want {
 		l.errorf(b.DefRange(), "Wrong number of labels", `A %s block has %d label%s, as in: %s.`, b.Type, want, map[bool]string{true: "s"}[want != 1], topBlocks[i].example())

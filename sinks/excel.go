@@ -308,6 +308,7 @@ func (x *excel) parameters(r *result.Run) error {
 	}
 	section("variables", variables)
 	section("servers", servers)
+	section("servers as they were found", found(r))
 	section("datasets", datasets)
 	section("benchmarks", benchmarks)
 	if s.err == nil {

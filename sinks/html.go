@@ -104,6 +104,15 @@ func (h *html) begin(r *result.Run) {
 	}
 }
 
+// found are the servers of a run as they were found, in words.
+func found(r *result.Run) [][2]string {
+	var rows [][2]string
+	for i := range r.Servers {
+		rows = append(rows, [2]string{r.Servers[i].Server + " as found (" + r.Servers[i].ID + ")", r.Servers[i].Text()})
+	}
+	return rows
+}
+
 // described is a server in words: framework, place, and the engine's flags.
 func described(s *plan.Server) string {
 	text := s.Framework
@@ -151,6 +160,7 @@ func (h *html) Cell(_ context.Context, c *result.Cell) error {
 }
 
 func (h *html) End(_ context.Context, r *result.Run) error {
+	h.data.Servers = append(h.data.Servers, found(r)...)
 	h.data.results(r, r.Entries, r.Thresholds)
 	return replace(h.path, func(w io.Writer) error {
 		out := bufio.NewWriter(w)

@@ -43,7 +43,7 @@ var words = map[reflect.Type][]string{
 	reflect.TypeFor[result.Verdict](): {string(result.OK), string(result.Suspect), string(result.Invalid), string(result.Failed), string(result.Skipped)},
 	reflect.TypeFor[runner.Outcome](): {string(runner.Succeeded), string(runner.Failed), string(runner.Skipped), string(runner.Interrupted)},
 	reflect.TypeFor[plan.TaskKind](): {
-		string(plan.TaskCheck), string(plan.TaskDataset), string(plan.TaskStart), string(plan.TaskCell), string(plan.TaskStop), string(plan.TaskSink),
+		string(plan.TaskCheck), string(plan.TaskDataset), string(plan.TaskStart), string(plan.TaskCell), string(plan.TaskStop), string(plan.TaskSink), string(plan.TaskGenerator), string(plan.TaskGeneratorStop),
 	},
 }
 

@@ -268,6 +268,10 @@ func TestContainers(t *testing.T) {
 		if !regexp.MustCompile(`"type":"created".*"kind":"container".*"image":"sha256:[0-9a-f]{64}"`).Match(jour) || strings.Contains(string(jour), token) {
 			t.Errorf("%s", jour)
 		}
+		summary, _ := os.ReadFile(filepath.Join(dir, "results/scenario/one/summary.json"))
+		if !regexp.MustCompile(`(?s)"image": "sparkrun-test/faultserver:1",\s+"image_digest": "sha256:[0-9a-f]{64}".*"argv": \[\s+"/faultserver",.*"PORT",.*"two\\nlines",\s+"日本"`).Match(summary) {
+			t.Errorf("the container is not found as it is:\n%.3000s", summary)
+		}
 		nothingLeft(t)
 	})
 	t.Run("secret", func(t *testing.T) {
@@ -348,7 +352,7 @@ func TestContainers(t *testing.T) {
 		apply(t, "moved2", "after 4", "")
 		e.load(t, filepath.Join(e.dir, "faultserver"), "another")
 		out, err := sparkrun(t, dir, "", "resume", "results/scenario/moved2")
-		if err != nil || !regexp.MustCompile(`measure benchmark\.chat\[server=a\]#1 again: image sparkrun-test/faultserver:1 is sha256:\w+ now, it was sha256`).MatchString(out) || !strings.Contains(out, "Measuring benchmark.chat[server=a]") {
+		if err != nil || !regexp.MustCompile(`measure benchmark\.chat\[server=a\]#1 again: image_digest was sha256:\w+ and is sha256:\w+`).MatchString(out) || !strings.Contains(out, "Measuring benchmark.chat[server=a]") {
 			t.Errorf("another image: %v\n%s", err, out)
 		}
 		nothingLeft(t)

@@ -55,6 +55,7 @@ dataset "conversations" {
 benchmark "chat" {
   server  = server.openai
   dataset = dataset.conversations
+  cache   = "as_is" # the tool sends the texts as they are
   seed    = 0
   phase "steady" {
     conversations = 3

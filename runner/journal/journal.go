@@ -54,6 +54,8 @@ type Line struct {
 	Outcome   string `json:"outcome,omitempty"`
 	Cause     string `json:"cause,omitempty"`
 	Model     string `json:"model,omitempty"`
+	// Server is what the cell was measured on (result.Fingerprint).
+	Server json.RawMessage `json:"server,omitempty"`
 	// Load is what the engine knew of the cell beyond its rows (load.Outcome).
 	Load json.RawMessage `json:"load,omitempty"`
 

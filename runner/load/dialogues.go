@@ -33,7 +33,7 @@ type dialogue struct {
 func (e *engine) open(ctx context.Context) {
 	defer close(e.opened)
 	staggered := e.staggered()
-	for i := e.First; ; i++ {
+	for i := e.First + int64(e.Share.Rank); ; i += e.Share.size() {
 		d, err := e.make(i, i-e.First < staggered)
 		if err != nil {
 			e.openErr = err
@@ -88,6 +88,13 @@ func (e *engine) staggered() int64 {
 	return n
 }
 
+// ripen makes the conversations ready whose next turn may be sent at a time.
+func (e *engine) ripen(at int64) {
+	for e.waiting.Len() > 0 && e.waiting[0].at <= at {
+		e.ready = append(e.ready, heap.Pop(&e.waiting).(*dialogue))
+	}
+}
+
 // pick takes the conversation whose turn is next: among the open ones once there are as
 // many as wanted, else a new one. With want 0 open ones go first.
 func (e *engine) pick(p *plan.Phase, want int64) *dialogue {
@@ -116,7 +123,7 @@ func (e *engine) pick(p *plan.Phase, want int64) *dialogue {
 
 // canBegin reports whether begin may find a conversation.
 func (e *engine) canBegin(p *plan.Phase) bool {
-	if p.Conversations > 0 && e.started >= p.Conversations {
+	if p.Conversations > 0 && e.started >= e.Share.Quota(p, p.Conversations) {
 		return false
 	}
 	return !e.exhausted || (len(e.parked) > 0 && !p.FirstTurnOnly)

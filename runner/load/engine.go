@@ -36,11 +36,15 @@ func Run(ctx context.Context, cfg Config) (Outcome, error) {
 	defer cancel()
 	e := &engine{
 		Config: cfg, ctx: ctx,
-		rand:   rand.New(rand.NewPCG(cfg.Seed, 0x6c6f6164)), // "load"
+		rand:   rand.New(rand.NewPCG(cfg.Seed, 0x6c6f6164+uint64(cfg.Share.Rank))), // "load"
 		opened: make(chan *dialogue, openAhead),
 		ended:  make(chan *job),
 	}
 	e.taken = cfg.First
+	e.aborts.rule = cfg.Abort
+	if cfg.Gate != nil {
+		e.endings = cfg.Gate.Ends
+	}
 	e.requests, e.cut = context.WithCancel(ctx)
 	defer func() { e.cut() }()
 	opening, stopOpening := context.WithCancel(ctx)
@@ -53,6 +57,9 @@ func Run(ctx context.Context, cfg Config) (Outcome, error) {
 		if !e.phase(i) {
 			break
 		}
+	}
+	if cfg.Gate != nil && cfg.Gate.Ended != nil {
+		cfg.Gate.Ended()
 	}
 	e.drain(e.drainTime())
 	e.outcome.Next = e.taken
@@ -93,12 +100,16 @@ type engine struct {
 	sent     int64        // in this phase, unsent ones included
 	finished int64        // sent in this phase and ended
 	early    bool         // early_stop has ended the phase
+	last     int64        // when the last request of this phase was to leave
 	stable   *stability   // of a phase until_stable, else nil
 
 	ended    chan *job
 	inFlight int
 	sequence int64
-	recent   []bool // failed, of the last requests, for the abort rule
+	aborts   aborter
+	endings  <-chan int // of phases, by the others that share the load; nil: there are none
+	told     int        // phases that they have ended
+	late     int64      // than they had agreed on this phase began here
 }
 
 // job is a request under way.
@@ -119,14 +130,19 @@ func (e *engine) phase(i int) bool {
 		e.err = fmt.Errorf("think time of phase %s: %w", p.Name, err)
 		return false
 	}
-	e.current, e.started, e.sent, e.finished, e.early = i, 0, 0, 0, false
+	e.current, e.started, e.sent, e.finished, e.early, e.last = i, 0, 0, 0, false, 0
 	e.Live.Phase.Store(int32(i))
 	if e.OnPhase != nil {
 		e.OnPhase(i)
 	}
-	e.stable = newStability(p)
-	start := e.Clock.Now()
-	out := PhaseOutcome{Name: p.Name, Measure: p.Measure, Start: start}
+	if e.stable = newStability(p); e.Gate != nil {
+		e.stable = nil // it is not for one of several to judge
+	}
+	start, ok := e.start()
+	if !ok {
+		return false
+	}
+	out := PhaseOutcome{Name: p.Name, Measure: p.Measure, Start: start, Late: e.late}
 	var pacer Pacer
 	if p.OpenLoop() {
 		for _, s := range e.slots {
@@ -149,17 +165,16 @@ func (e *engine) phase(i int) bool {
 			break
 		}
 		wake := e.deadline(p, start, now)
-		for e.waiting.Len() > 0 && e.waiting[0].at <= now {
-			e.ready = append(e.ready, heap.Pop(&e.waiting).(*dialogue))
-		}
+		// What is due until then is given to the Doer, but nothing that a limit comes before.
+		horizon := min(now+int64(e.Lead), wake-1)
 		if e.waiting.Len() > 0 {
-			wake = min(wake, e.waiting[0].at)
+			wake = min(wake, e.ahead(e.waiting[0].at, now))
 		}
 		moved := false
 		if pacer != nil {
-			moved, wake = e.openLoop(p, pacer, &arrival, start, now, wake)
+			moved, wake = e.openLoop(p, pacer, &arrival, start, now, horizon, wake)
 		} else {
-			moved, wake = e.closedLoop(p, start, now, wake)
+			moved, wake = e.closedLoop(p, start, now, horizon, wake)
 		}
 		if moved {
 			e.poll()
@@ -170,6 +185,9 @@ func (e *engine) phase(i int) bool {
 		}
 		e.wait(wake)
 	}
+	for goOn && e.Clock.Now() < e.last && !e.stopped() {
+		e.wait(e.last)
+	}
 	out.End = e.Clock.Now()
 	if p.Duration > 0 && p.Requests == 0 && p.MinRequests == 0 && goOn && !e.exhausted {
 		out.End = min(out.End, start+int64(p.Duration)) // not when the timer got round to it
@@ -178,6 +196,9 @@ func (e *engine) phase(i int) bool {
 	e.outcome.Phases = append(e.outcome.Phases, out)
 	if goOn && p.DrainHere && i < len(e.Phases)-1 {
 		e.drain(p.Drain)
+	}
+	if e.Gate != nil {
+		e.Gate.Over(out)
 	}
 	return goOn
 }
@@ -188,10 +209,10 @@ func (e *engine) over(p *plan.Phase, start, now int64) bool {
 	switch {
 	case e.early, e.stable.reached(), p.MaxDuration > 0 && elapsed >= p.MaxDuration:
 		return true
-	case p.Requests > 0 && e.sent >= p.Requests:
+	case e.told > e.current, p.Requests > 0 && e.sent >= e.Share.Quota(p, p.Requests):
 		return true
 	case p.Duration > 0 && elapsed >= p.Duration:
-		return e.finished >= p.MinRequests
+		return p.MinRequests == 0 || e.Gate == nil && e.finished >= p.MinRequests
 	}
 	return false
 }
@@ -206,6 +227,15 @@ func (e *engine) deadline(p *plan.Phase, start, now int64) int64 {
 		at = min(at, end)
 	}
 	return at
+}
+
+// ahead is when to give what is due at a time to the Doer. What could be given now, and is
+// not, waits for the limit that comes before it.
+func (e *engine) ahead(due, now int64) int64 {
+	if at := due - int64(e.Lead); at > now {
+		return at
+	}
+	return math.MaxInt64
 }
 
 func (e *engine) stopped() bool {
@@ -229,6 +259,7 @@ func (e *engine) send(d *dialogue, worker int32, scheduled int64) {
 	r.LastTurn = d.turn+1 >= e.turns(d)
 	r.Timeout, r.IdleTimeout = e.Request.Timeout, e.Request.IdleTimeout
 	r.KeepAnswer = e.KeepAnswers || e.Conversations.Verify || (e.Conversations.Answers != "dataset" && !r.LastTurn)
+	e.last = max(e.last, scheduled)
 	e.sent++
 	e.inFlight++
 	e.Live.Sent.Add(1)
@@ -279,18 +310,16 @@ func (e *engine) poll() {
 // wait waits for a request to end, the clock to reach until, or a stop.
 func (e *engine) wait(until int64) {
 	var timer <-chan time.Time
-	if left := e.coarse(until); left != math.MaxInt64 {
-		if e.Precise && left <= 0 {
-			e.precisely(until)
-			return
-		}
-		t := time.NewTimer(left)
+	if until != math.MaxInt64 {
+		t := time.NewTimer(time.Duration(until - e.Clock.Now()))
 		defer t.Stop()
 		timer = t.C
 	}
 	select {
 	case j := <-e.ended:
 		e.done(j)
+	case i := <-e.endings:
+		e.told = i + 1
 	case <-timer:
 	case <-e.Stop:
 	case <-e.ctx.Done():
@@ -315,7 +344,8 @@ func (e *engine) done(j *job) {
 		e.finished++
 		e.stable.add(rec)
 	}
-	e.abort(rec)
+	e.aborts.add(rec)
+	e.outcome.Aborted = e.aborts.why
 	free := rec.StreamEnd
 	if free == 0 {
 		free = e.Clock.Now()
@@ -347,27 +377,6 @@ func (e *engine) done(j *job) {
 	}
 	e.Recorder.Record(rec)
 	e.follow(j, free+thinking)
-}
-
-// abort checks the cell's rule on the share of failures among the last requests.
-func (e *engine) abort(rec *record.Record) {
-	if e.Abort == nil || rec.Status == record.Cancelled {
-		return
-	}
-	e.recent = append(e.recent, rec.Status != record.OK)
-	if int64(len(e.recent)) < e.Abort.OfLast {
-		return
-	}
-	e.recent = e.recent[int64(len(e.recent))-e.Abort.OfLast:]
-	failed := 0
-	for _, f := range e.recent {
-		if f {
-			failed++
-		}
-	}
-	if share := float64(failed) / float64(len(e.recent)); share > e.Abort.ErrorRate && e.outcome.Aborted == "" {
-		e.outcome.Aborted = fmt.Sprintf("%d of the last %d requests failed, the last with %s: %s", failed, len(e.recent), rec.Status, rec.Error)
-	}
 }
 
 // drainTime is how long requests may finish after the last phase that ran.

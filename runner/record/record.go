@@ -55,6 +55,7 @@ type Record struct {
 	Phase          int
 	SearchStep     int     // of a search, from 0
 	SearchValue    float64 // the value that it tried, 0: no search
+	Rank           int32   // of the generator's workers that sent it
 	Worker         int32
 	Conversation   int64
 	ConversationID string

@@ -3,6 +3,7 @@ package result
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"sparkrun/runner/load"
 	"sparkrun/runner/record"
@@ -22,11 +23,13 @@ func Marks() []MarkDoc {
 		{"client_limited", false, "This client sent late: p99 send lag over 10 ms, or over 1 % of the median TTFT if that is more."},
 		{"network_limited", false, "The network is far: p99 of the connections' round trips (the kernel's; else of connect_ms) over 5 % of the median TTFT, and over 0.2 ms (2 ms)."},
 		{"shared_client", false, "Other cells were loading from this client at the same time (--parallelism)."},
+		{"worker_lost", true, "A worker of the generator was lost: its part of the load was not sent, or what came of it is not known."},
 		{"not_warm", false, "A warm-up that was to go on until it is stable was ended by a limit before."},
 		{"not_steady", false, "The output-token rate has a trend over the window, or requests piled up in an open loop."},
 		{"errors", false, "Fewer than 99 % of the requests succeeded; below 90 % the cell is invalid."},
 		{"too_few", false, "Fewer than 30 requests succeeded: percentiles say little."},
 		{"exhausted", false, "The dataset ended before the phase did."},
+		{"cache_state", true, "The engine's hit counters contradict the declared state of the prefix cache; hits inside a conversation, and on what prompts of a cell share, don't count."},
 		{"length_mismatch", false, "Answers are off the length that was forced by more than 2 %."},
 		{"answers_differ", false, "Answers were not those of the dataset, and the scenario asked to verify them."},
 		{"batched_stream", false, "The stream had far fewer events than tokens: TTFT and ITL are those of batches."},
@@ -77,6 +80,9 @@ func marks(e *Entry, w *window, out load.Outcome) []Mark {
 		steady := false
 		e.Window.Steady = &steady
 		mark("not_steady", "requests in flight grew from %.3g to %.3g over the window: the rate is more than the server bears", from, to)
+	}
+	if lost := w.lostIn(out); len(lost) > 0 {
+		mark("worker_lost", "%d of %d workers lost; number %d on %s: %s", len(lost), len(out.Workers), lost[0].Rank, lost[0].Host, lost[0].Lost)
 	}
 	if name := w.cold(out); name != "" {
 		mark("not_warm", "phase %s was still getting faster or slower when a limit ended it: give it more time", name)
@@ -202,13 +208,25 @@ func verdict(e *Entry) Verdict {
 			continue
 		}
 		worst = Suspect
-		for _, doc := range Marks() {
-			if doc.Name == m.Name && doc.Invalid {
-				return Invalid
-			}
+		if invalidates(m.Name) {
+			return Invalid
 		}
 	}
 	return worst
+}
+
+// Worst is the index of the mark that decided the verdict.
+func (e *Entry) Worst() int {
+	for i, m := range e.Marks {
+		if e.Verdict == Invalid && (invalidates(m.Name) || m.Name == "errors") || e.Verdict == Suspect && !Note(m.Name) {
+			return i
+		}
+	}
+	return 0
+}
+
+func invalidates(mark string) bool {
+	return slices.ContainsFunc(Marks(), func(doc MarkDoc) bool { return doc.Name == mark && doc.Invalid })
 }
 
 // AddShared marks an entry whose cell loaded beside others.

@@ -26,6 +26,9 @@ type Run struct {
 
 	Selftest *selftest.Limit `json:"selftest"` // of this machine; null: none was made
 
+	// Servers are what the cells were measured on, one for each that was different.
+	Servers []Fingerprint `json:"servers"`
+
 	Interrupted bool   `json:"interrupted"`
 	Dir         string `json:"-"` // where sinks write relative paths
 
@@ -62,7 +65,16 @@ type Entry struct {
 	ByRule    bool              `json:"by_rule,omitempty"` // skipped as the scenario asked for (skip_above)
 	Marks     []Mark            `json:"marks"`
 	Digest    string            `json:"digest"`
-	Workload  string            `json:"workload"` // what is sent and when: plan.Cell
+	// Fingerprint is the id of that of the server, in run.servers; "" where nothing ran.
+	Fingerprint string `json:"server_fingerprint"`
+	// Cache is the state of the prefix cache that was declared, CacheMethod how it was made
+	// ("reset", "salt", "restart", "off", "primed", "none"; "" where nothing ran).
+	// CacheHitShare is the share of the tokens of conversations' first prompts that were in
+	// it; of a cold one: beyond what these prompts have in common. null: not known.
+	Cache         string   `json:"cache"`
+	CacheMethod   string   `json:"cache_method"`
+	CacheHitShare *float64 `json:"cache_hit_share"`
+	Workload      string   `json:"workload"` // what is sent and when: plan.Cell
 
 	Window     Window              `json:"window"`
 	Requests   Requests            `json:"requests"`
@@ -75,6 +87,7 @@ type Entry struct {
 	Turns      *Turns              `json:"turns"`            // null where no conversation came to a second turn
 	Telemetry  map[string]*float64 `json:"telemetry"`
 	Errors     []ErrorCount        `json:"errors"`
+	Workers    []Worker            `json:"workers,omitempty"` // that made the load, where it was not this process
 }
 
 // Window is the stretch that throughput is measured over, and whether it was steady.
@@ -84,6 +97,8 @@ type Window struct {
 	Drift   *float64 `json:"drift"`    // of the output-token rate over the window, as a share of its mean
 	TrendP  *float64 `json:"trend_p"`  // probability of such a trend where there is none
 	QuietMS *float64 `json:"quiet_ms"` // longest stretch without a token while requests were in flight
+	// LateMS is how long after its start the last of several workers began.
+	LateMS *float64 `json:"late_ms,omitempty"`
 }
 
 // Requests are the counts of a measured phase.

@@ -49,6 +49,7 @@ func makeColumns() []column {
 		count("first_output_tokens", func(r *record.Record) *int32 { return &r.FirstOutTokens }),
 		whole("reasoning_events", func(r *record.Record) int64 { return int64(r.ReasoningEvents) }, func(r *record.Record, n int64) { r.ReasoningEvents = int32(n) }),
 		whole("worker", func(r *record.Record) int64 { return int64(r.Worker) }, func(r *record.Record, n int64) { r.Worker = int32(n) }),
+		whole("rank", func(r *record.Record) int64 { return int64(r.Rank) }, func(r *record.Record, n int64) { r.Rank = int32(n) }),
 		whole("conversation", func(r *record.Record) int64 { return r.Conversation }, func(r *record.Record, n int64) { r.Conversation = n }),
 	)
 }

@@ -140,6 +140,13 @@ func (p *Past) cell(c *plan.Cell, line journal.Line, done bool, rows int) (*resu
 	if done && line.Try < p.lines[len(p.lines)-1].Try {
 		result.FromTry(cell.Entries, line.Try)
 	}
+	var on result.Fingerprint
+	if line.Server != nil && json.Unmarshal(line.Server, &on) == nil && on.ID != "" {
+		p.Info.AddServer(&on)
+		for i := range cell.Entries {
+			cell.Entries[i].Fingerprint = on.ID
+		}
+	}
 	result.Conclude(cell.Entries, line.Outcome, line.Cause)
 	return cell, nil
 }

@@ -11,7 +11,8 @@ type Request struct {
 	Parallelism int       `json:"parallelism"`
 	KeepServers bool      `json:"keep_servers,omitempty"`
 	Strict      bool      `json:"strict"`
-	Baseline    string    `json:"baseline,omitempty"` // absolute path of a run's folder or a summary.json
+	Worker      string    `json:"worker_binary,omitempty"` // sparkrun on the nodes of a generator
+	Baseline    string    `json:"baseline,omitempty"`      // absolute path of a run's folder or a summary.json
 }
 
 // Setting is one --var or --var-file of the command line.

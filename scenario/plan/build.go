@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sparkrun/scenario/addr"
+	"sparkrun/scenario/schema"
 )
 
 // Build completes a plan whose servers, datasets, benchmarks, sinks and cells (in the
@@ -25,14 +26,14 @@ func Build(p *Plan) {
 	}
 	for i := range p.Datasets {
 		d := &p.Datasets[i]
-		d.Digest = digest(d.Digest, d.Type, d.Values)
+		d.Digest = digest(d.Digest, d.Type, withoutPaths(d.Values))
 		d.Needs = p.needs(d.Address)
 	}
 	for i := range p.Cells {
 		c := &p.Cells[i]
 		c.Name, c.Canonical = c.Address.String(), c.Address.Canonical()
 		c.Seed = cellSeed(p.benchmark(c.Address.Benchmark).Seed, c.Address)
-		c.Digest = digest(p.Version, c.Canonical, p.server(c.Server).Digest, p.dataset(c.Dataset).Digest, c.shape())
+		c.Digest = digest(p.Version, c.Canonical, p.server(c.Server).Digest, p.dataset(c.Dataset).Digest, p.shape(c))
 		c.Workload = digest(p.dataset(c.Dataset).Digest, c.workload())
 		c.Estimate = c.estimate()
 	}
@@ -49,6 +50,20 @@ func Build(p *Plan) {
 			p.Estimate.Requests += c.Estimate.Requests
 		}
 	}
+}
+
+// withoutPaths are attributes without the files that they name: a file's content counts, not
+// where it lies, or whether its path was given from the root on.
+func withoutPaths(v schema.Values) schema.Values {
+	out := schema.Values{}
+	for name, x := range v {
+		switch x.(type) {
+		case string, []string: // schema.Path and PathList; other texts are schema.Text
+		default:
+			out[name] = x
+		}
+	}
+	return out
 }
 
 // needs is the most that a cell asks of a dataset, as far as its phases say.
@@ -112,7 +127,15 @@ func serverShape(s *Server) any {
 // shape is what of a cell shapes its numbers, apart from its server and dataset. Metrics
 // and slos are computed from the rows and may change.
 func (c *Cell) shape() any {
-	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort, c.Search, c.Restart}
+	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort, c.Search, c.Restart, c.Cache}
+}
+
+// shape is that of a cell, and where its load comes from.
+func (p *Plan) shape(c *Cell) any {
+	if p.Generator == nil {
+		return c.shape()
+	}
+	return []any{c.shape(), p.Generator}
 }
 
 // workload is what is sent and when, whatever the seed. Headers are left out: they are
@@ -120,7 +143,7 @@ func (c *Cell) shape() any {
 func (c *Cell) workload() any {
 	r := c.Request
 	r.Headers = nil
-	return []any{c.API, c.Stream, c.Phases, c.Conversations, r}
+	return []any{c.API, c.Stream, c.Phases, c.Conversations, r, c.Cache}
 }
 
 func (p *Plan) benchmark(name string) *Benchmark {
@@ -260,6 +283,11 @@ func (p *Plan) tasks() {
 		p.Tasks = append(p.Tasks, t)
 	}
 	var ends []string
+	var generator []string // the task that starts it
+	if p.Generator != nil {
+		add(Task{ID: GeneratorAddress + ".start", Kind: TaskGenerator, Subject: GeneratorAddress})
+		generator = []string{GeneratorAddress + ".start"}
+	}
 	for _, d := range p.Datasets {
 		add(Task{ID: d.Address + ".load", Kind: TaskDataset, Subject: d.Address})
 	}
@@ -275,7 +303,7 @@ func (p *Plan) tasks() {
 				loads = append(loads, load)
 			}
 		}
-		add(Task{ID: check, Kind: TaskCheck, Subject: s.Server, Session: s.ID, After: slices.Concat(after, loads)})
+		add(Task{ID: check, Kind: TaskCheck, Subject: s.Server, Session: s.ID, Needs: generator, After: slices.Concat(after, loads)})
 		add(Task{ID: start, Kind: TaskStart, Subject: s.Server, Session: s.ID, Needs: []string{check}})
 		for _, canonical := range s.Cells {
 			add(Task{ID: canonical, Kind: TaskCell, Subject: canonical, Session: s.ID, Needs: []string{start, p.cell(canonical).Dataset + ".load"}})
@@ -285,6 +313,14 @@ func (p *Plan) tasks() {
 	}
 	for i := range p.Cells {
 		ends = append(ends, p.Cells[i].Canonical)
+	}
+	if p.Generator != nil {
+		stop := Task{ID: GeneratorAddress + ".stop", Kind: TaskGeneratorStop, Subject: GeneratorAddress, After: slices.Clone(generator), Final: true, Guard: generator[0]}
+		for i := range p.Cells {
+			stop.After = append(stop.After, p.Cells[i].Canonical)
+		}
+		add(stop)
+		ends = append(ends, stop.ID)
 	}
 	for _, s := range p.Sinks {
 		add(Task{ID: s.Address + ".write", Kind: TaskSink, Subject: s.Address, After: ends, Final: true})

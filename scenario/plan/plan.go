@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"time"
 
 	"sparkrun/scenario/addr"
@@ -25,6 +26,7 @@ type Plan struct {
 	Tasks      []Task      `json:"tasks"` // in a topological order
 	Thresholds []Threshold `json:"thresholds"`
 	Sinks      []Sink      `json:"sinks"`
+	Generator  *Generator  `json:"generator,omitempty"`
 	Warnings   []string    `json:"warnings"`
 	Estimate   Estimate    `json:"estimate"`
 
@@ -48,6 +50,49 @@ type Node struct {
 	Values schema.Values `json:"attributes"`
 }
 
+// Generator is where the load comes from, if not from this process: other processes, the
+// workers, which share it.
+type Generator struct {
+	Launcher string   `json:"launcher"`           // "local", "ssh", "mpirun" or "srun"
+	Nodes    []string `json:"nodes,omitempty"`    // names
+	PerNode  int      `json:"per_node,omitempty"` // workers on each; 0: the launcher's hostfile says
+	Hostfile string   `json:"hostfile,omitempty"`
+}
+
+// GeneratorAddress is what the one generator of a scenario is called.
+const GeneratorAddress = "generator"
+
+// String says in words where the load comes from.
+func (g *Generator) String() string {
+	of := "on this machine"
+	switch {
+	case g.Hostfile != "":
+		of = "on the hosts of " + g.Hostfile
+	case g.Launcher != "local" && len(g.Nodes) > 0:
+		of = "on " + strings.Join(g.Nodes, ", ")
+	case g.Launcher == "srun":
+		of = "on the nodes of the allocation"
+	}
+	n := "a worker for each slot"
+	if g.PerNode > 0 {
+		n = count(g.PerNode, "worker")
+		if g.Launcher != "local" {
+			n += " each"
+		}
+	}
+	return n + " " + of + " (" + g.Launcher + ")"
+}
+
+// Host is where a node is, by its name.
+func (p *Plan) Host(node string) string {
+	for _, n := range p.Nodes {
+		if n.Name == node {
+			return n.Host
+		}
+	}
+	return node
+}
+
 // Server is one server instance: what must run so that a cell can be measured.
 type Server struct {
 	Address   string                 `json:"address"` // server.NAME
@@ -64,6 +109,8 @@ type Server struct {
 	Options schema.Values `json:"options"`
 	Ready   Ready         `json:"ready"`
 	Stop    Stop          `json:"stop"`
+	// CacheReset is the path of the engine's call that empties its prefix cache, "" for none.
+	CacheReset string `json:"cache_reset,omitempty"`
 	// Launches says whether this build can start it (or attach to it).
 	Launches bool   `json:"launches"`
 	Digest   string `json:"digest"` // hex, over everything above that shapes a number
@@ -153,6 +200,7 @@ type Cell struct {
 	Session string `json:"session"`
 	Restart string `json:"restart"` // of its benchmark
 	API     string `json:"api"`     // "chat" or "completions"
+	Cache   string `json:"cache"`   // CacheCold, CachePrimed or CacheAsIs
 	Stream  bool   `json:"stream"`
 	Seed    uint64 `json:"seed"` // of this cell, from the benchmark's seed and the repeat
 
@@ -326,6 +374,9 @@ const (
 	TaskCell    TaskKind = "cell"
 	TaskStop    TaskKind = "stop" // final
 	TaskSink    TaskKind = "sink" // final
+
+	TaskGenerator     TaskKind = "generator"      // start its workers
+	TaskGeneratorStop TaskKind = "generator_stop" // final
 )
 
 // Task is a node of the DAG. Needs spreads failure: a dependant is skipped with the

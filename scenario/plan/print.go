@@ -23,6 +23,8 @@ func (p *Plan) JSON(w io.Writer) error {
 type TextOptions struct {
 	// Launch says how a server is started, a line each; nil leaves it out.
 	Launch func(Server) []string
+	// Generator says how workers are started where one command does it; nil leaves it out.
+	Generator func(Generator) []string
 }
 
 // Text writes the plan for people.
@@ -34,6 +36,14 @@ func (p *Plan) Text(w io.Writer, o TextOptions) error {
 	}
 	for _, v := range p.Variables {
 		fmt.Fprintf(out, "  var.%s\t= %s\t(%s)\n", v.Name, v.Value, v.Source)
+	}
+	if p.Generator != nil {
+		fmt.Fprintf(out, "  generator\t%s\n", p.Generator)
+		if o.Generator != nil {
+			for _, line := range o.Generator(*p.Generator) {
+				fmt.Fprintf(out, "  $ %s\n", line)
+			}
+		}
 	}
 	for _, s := range p.Sessions {
 		srv := p.server(s.Server)
@@ -60,6 +70,9 @@ func (p *Plan) Text(w io.Writer, o TextOptions) error {
 			fmt.Fprintf(out, "Phases of benchmark.%s, as in %s:\n", b, c.Name)
 			for j := range c.Phases {
 				fmt.Fprintf(out, "  %s\t%s\n", c.Phases[j].Name, c.Phases[j].describe())
+			}
+			for _, text := range p.cacheTexts(b) {
+				fmt.Fprintf(out, "  cache\t%s\n", text)
 			}
 			if s := c.Search; s != nil {
 				fmt.Fprintf(out, "  search %s\t%s from %g to %g in %d rungs, goal %s\n", s.Name, s.Vary, s.Rungs[0].Value, s.Rungs[len(s.Rungs)-1].Value, len(s.Rungs), s.Goal)

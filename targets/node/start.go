@@ -27,6 +27,9 @@ func (n Local) Start(ctx context.Context, c targets.Cmd) (targets.Proc, error) {
 	}
 	p := &process{cmd: cmd, mark: c.Mark, done: make(chan struct{}), logged: make(chan struct{})}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Output, c.Output
+	if c.Stderr != nil {
+		cmd.Stderr = c.Stderr
+	}
 	// A child of the child that keeps our pipe open must not keep Wait from returning.
 	cmd.WaitDelay = 2 * time.Second
 	written := make(chan struct{})

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ type applyFlags struct {
 	parallelism int
 	strict      bool
 	keepServers bool
+	worker      string
 	output      outputFlags
 }
 
@@ -63,29 +65,41 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 				return exit(exitUsage, "--watch: %v", err)
 			}
 			defer f.output.watch.close()
-			if f.runID == "" {
-				f.runID = store.NewID(env.Now())
-			}
-			st, err := store.Create(f.out, s.Name, f.runID)
+			st, err := f.create(env, s.Name)
 			if err != nil {
-				return exit(exitRun, "%v", err)
+				return err
 			}
 			return execute(env, s, sets, st, store.Request{
 				Paths: absolute(args), Vars: settings(f.vars, s.Plan), Only: f.only, Skip: f.skip,
-				Parallelism: f.parallelism, Strict: f.strict, Baseline: baseline, KeepServers: f.keepServers,
+				Parallelism: f.parallelism, Strict: f.strict, Baseline: baseline, KeepServers: f.keepServers, Worker: f.worker,
 			}, f.output, nil, false)
 		},
 	}
 	f.register(c)
 	f.output.register(c)
 	f.output.watch.register(c)
-	c.Flags().StringVar(&f.out, "out", "results", "folder of the results store")
-	c.Flags().StringVar(&f.runID, "run-id", "", "name of the run (default: date, time and six hex digits)")
+	f.registerStore(c)
 	c.Flags().StringVar(&f.baseline, "baseline", "", "run or summary.json that thresholds know as baseline.*")
 	c.Flags().IntVar(&f.parallelism, "parallelism", 1, "cells that load at a time")
 	c.Flags().BoolVar(&f.keepServers, "keep-servers", false, "leave the servers running that no other server needs the place of")
+	c.Flags().StringVar(&f.worker, "worker-binary", "", "path of sparkrun on the nodes of a generator (default: that of this program)")
 	c.Flags().BoolVar(&f.strict, "strict", false, "exit 3 also for suspect cells")
 	return c
+}
+
+// registerStore registers the flags of where a run's folder is.
+func (f *applyFlags) registerStore(c *cobra.Command) {
+	c.Flags().StringVar(&f.out, "out", "results", "folder of the results store")
+	c.Flags().StringVar(&f.runID, "run-id", "", "name of the run (default: date, time and six hex digits)")
+}
+
+// create makes the folder of a run.
+func (f *applyFlags) create(env *Env, scenario string) (*store.Run, error) {
+	st, err := store.Create(f.out, scenario, cmp.Or(f.runID, store.NewID(env.Now())))
+	if err != nil {
+		return nil, exit(exitRun, "%v", err)
+	}
+	return st, nil
 }
 
 // findBaseline is the path of the summary that --baseline names. Thresholds that compare

@@ -92,9 +92,11 @@ func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req 
 	defer control.Close()
 	stopSignals := handleSignals(env, control, v, st)
 	defer stopSignals()
+	t := tools(env, sets)
+	t.Worker = req.Worker
 	report := runner.Run(runner.Config{
 		Plan: s.Plan, Info: info, Store: st, Journal: jour, Clock: clock,
-		Tools: tools(env, st.ID, sets), Sinks: open, Parallelism: req.Parallelism, Strict: req.Strict, Baseline: baseline,
+		Tools: t, Sinks: open, Parallelism: req.Parallelism, Strict: req.Strict, Baseline: baseline,
 		Control: control, Resume: "sparkrun resume " + st.Dir, Finished: finished,
 		KeepServers: req.KeepServers, ServersOnly: serversOnly,
 		OnCell: watched,

@@ -1,12 +1,29 @@
 package cli
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
+	"sparkrun/runner/generator"
 	"sparkrun/scenario/plan"
 	"sparkrun/targets/framework"
 	"sparkrun/targets/node"
 )
+
+// launcherLine is the command that starts all workers of a generator, none where sparkrun
+// starts each.
+func launcherLine(g plan.Generator, host func(node string) string) []string {
+	argv := generator.Command(g, "sparkrun", host)
+	if argv == nil {
+		return nil
+	}
+	words := make([]string, len(argv))
+	for i, a := range argv {
+		words[i] = framework.Quote(a)
+	}
+	return []string{strings.Join(words, " ")}
+}
 
 func newPlanCommand(env *Env) *cobra.Command {
 	var (
@@ -32,7 +49,10 @@ needs and has. Datasets in files of up to 64 MB are read and checked.`,
 			if asJSON {
 				return s.Plan.JSON(env.Stdout)
 			}
-			return s.Plan.Text(env.Stdout, plan.TextOptions{Launch: func(srv plan.Server) []string { return framework.Describe(srv, node.HasGPUs()) }})
+			return s.Plan.Text(env.Stdout, plan.TextOptions{
+				Launch:    func(srv plan.Server) []string { return framework.Describe(srv, node.HasGPUs()) },
+				Generator: func(g plan.Generator) []string { return launcherLine(g, s.Plan.Host) },
+			})
 		},
 	}
 	f.register(c)

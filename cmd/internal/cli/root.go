@@ -68,7 +68,7 @@ summaries and raw data.`,
 			root.AddCommand(c)
 		}
 	}
-	root.AddCommand(newLogWriterCommand(env))
+	root.AddCommand(newLogWriterCommand(env), newWorkerCommand(env))
 	err := root.Execute()
 	var code *exitError
 	switch {
