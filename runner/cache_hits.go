@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -62,18 +63,38 @@ func firstPrompts(records []record.Record, source load.Source) *firsts {
 			f.later += int64(r.InputTokens)
 		}
 	}
-	slices.SortFunc(f.prompts, func(a, b firstPrompt) int { return int(a.record.Sent - b.record.Sent) })
-	bytes := 0
+	slices.SortFunc(f.prompts, func(a, b firstPrompt) int { return cmp.Compare(a.record.Sent, b.record.Sent) })
+	if len(f.prompts) > mostFirsts {
+		f.prompts, f.all = f.prompts[:mostFirsts], false
+	}
+	f.texts(source)
 	for i := range f.prompts {
-		text, ok := promptText(source, f.prompts[i].record)
-		if bytes += len(text); !ok || i == mostFirsts || bytes > mostFirstBytes {
+		p := &f.prompts[i]
+		if p.text == "" {
 			f.prompts, f.all = f.prompts[:i], false
 			break
 		}
-		f.prompts[i].text = text
-		f.prompts[i].shared = sharedBefore(f.prompts[:i], text)
+		p.shared = sharedBefore(f.prompts[:i], p.text)
 	}
 	return f
+}
+
+// texts makes the prompts' texts, as many as there is room for, in the order of the
+// dataset: a file that is read as it is played is read once.
+func (f *firsts) texts(source load.Source) {
+	order := make([]*firstPrompt, len(f.prompts))
+	for i := range order {
+		order[i] = &f.prompts[i]
+	}
+	slices.SortFunc(order, func(a, b *firstPrompt) int { return cmp.Compare(a.record.Conversation, b.record.Conversation) })
+	bytes := 0
+	for _, p := range order {
+		text, ok := promptText(source, p.record)
+		if bytes += len(text); !ok || bytes > mostFirstBytes {
+			return
+		}
+		p.text = text
+	}
 }
 
 // promptText is what the user and the system had said up to a request.
@@ -105,9 +126,6 @@ func sharedBefore(earlier []firstPrompt, text string) float64 {
 		for most < len(text) && most < len(other) && text[most] == other[most] {
 			most++
 		}
-	}
-	if text == "" {
-		return 1
 	}
 	return float64(most) / float64(len(text))
 }

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -202,6 +203,9 @@ func (x *excel) End(_ context.Context, r *result.Run) error {
 		if err := write(r); err != nil {
 			return err
 		}
+	}
+	if err := errors.Join(x.onePageWide(sheetSummary, "landscape"), x.onePageWide(sheetParams, "landscape")); err != nil {
+		return err
 	}
 	for i, name := range x.benchSheets() {
 		if err := x.bench(name, x.plan.Benchmarks[i].Name, r.Entries); err != nil {

@@ -177,10 +177,15 @@ variable "memory" {
   type    = string
   default = null
 }
+variable "stall" {
+  type    = string
+  default = "10m"
+}
 
 server "a" {
   framework = "command"
   image     = var.image
+  model     = "m"
   port      = var.port
   command   = ["/faultserver", "-life", var.life, "-port", "{port}", "--", "a b", "$HOME 'x' \"y\"", "{\"k\": [1]}", "two\nlines", "日本"]
   mounts    = []
@@ -192,6 +197,9 @@ server "a" {
   }
   stop {
     grace = "1s"
+  }
+  ready {
+    stall = var.stall
   }
 }
 
@@ -292,6 +300,18 @@ func TestContainers(t *testing.T) {
 	})
 	t.Run("killed for want of memory", func(t *testing.T) {
 		apply(t, "greedy", "", `LAUNCH_OUT_OF_MEMORY: .*exit status 137, killed for want of memory`, "--var", "life=greedy", "--var", "memory=64m")
+		nothingLeft(t)
+	})
+	t.Run("never ready", func(t *testing.T) {
+		apply(t, "silent", "", `READY_STALLED: .*no progress for 1s`, "--var", "life=silent", "--var", "stall=1s")
+		nothingLeft(t)
+	})
+	t.Run("another model", func(t *testing.T) {
+		apply(t, "wrong", "", `READY_WRONG_MODEL: .*it serves other`, "--var", "life=wrong_model")
+		nothingLeft(t)
+	})
+	t.Run("dies in mid-load", func(t *testing.T) {
+		apply(t, "dies", "", `MEASURE_SERVER_DIED: server\.a ended \(exit status 3\).*panic: engine core is dead`, "--var", "life=dies", "--var", "requests=40")
 		nothingLeft(t)
 	})
 	t.Run("ignores SIGTERM", func(t *testing.T) {

@@ -73,7 +73,7 @@ func faultserver() {
 		switch {
 		case !body.Stream:
 			fmt.Fprint(w, `{"choices":[{"message":{"role":"assistant","content":"a"},"finish_reason":"length"}],"usage":{"prompt_tokens":5,"completion_tokens":1}}`)
-		case *life == "dies" && streamed.Load() == 5:
+		case *life == "dies" && streamed.Load() >= 5:
 			fmt.Println("panic: engine core is dead")
 			os.Exit(3)
 		case streamed.Add(1)%2 == 0 && *mode != "":

@@ -94,9 +94,12 @@ func shows(text []byte, secret string) bool {
 	return slices.ContainsFunc(forms(secret), func(f string) bool { return bytes.Contains(text, []byte(f)) })
 }
 
-// insides are a file's bytes, and those of the files in it.
-func insides(t *testing.T, b []byte) [][]byte {
+// insides are a file's bytes, and those of the files in it, or of the rows that it packs.
+func insides(t *testing.T, path string, b []byte) [][]byte {
 	all := [][]byte{b}
+	if strings.HasSuffix(path, ".parquet") {
+		return append(all, fmt.Appendf(nil, "%v", readTable(t, path)))
+	}
 	if !bytes.HasPrefix(b, []byte("PK")) { // a workbook is a ZIP file
 		return all
 	}
@@ -217,7 +220,7 @@ func TestSecretIsNowhere(t *testing.T) {
 			return err
 		}
 		b, err := os.ReadFile(path)
-		for _, text := range insides(t, b) {
+		for _, text := range insides(t, path, b) {
 			if shows(text, token) || shows(text, other) {
 				t.Errorf("a secret stands in %s", path)
 			}

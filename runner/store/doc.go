@@ -25,7 +25,7 @@
 //	first_event_ns first_token_ns first_output_ns last_token_ns stream_end_ns connect_ns
 //	round_trip_ns                              INT64    raw stamps, nanoseconds since the run's epoch
 //	last_turn                                  BOOLEAN
-//	first_event_tokens first_output_tokens reasoning_events worker conversation
+//	first_event_tokens first_output_tokens reasoning_events worker rank conversation
 //	                                           INT64
 //
 // The value of an axis is always a text, so that a glob over runs unites them, as in DuckDB's

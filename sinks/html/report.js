@@ -81,7 +81,8 @@ function steps(lo, hi) {
 // logY, ticks (of x), bands (stretches of x).
 function chart(title, sub, series, o) {
   series = series.map((s, i) => ({ color: colors[(s.colorIndex ?? i) % colors.length], ...s, points: s.points.filter(p => p.x !== null && p.y !== null && (!o.logY || p.y > 0) && (!o.logX || p.x > 0)) })).filter(s => s.points.length);
-  if (!series.length) return null;
+  if (!series.length && !o.always) return null;
+  if (!series.length) return Object.assign(el("figure", {}, el("figcaption", {}, title), el("p", { class: "dim" }, `${o.y}: no values. A p99 takes 100 requests.`)), { draw() {} });
   const box = el("div"), tip = el("div", { class: "tip" });
   const fig = el("figure", {}, el("figcaption", {}, title, sub ? el("span", {}, sub) : null), box, tip);
   const draw = () => {
@@ -162,14 +163,14 @@ function eightCharts(entries, load) {
   const errors = e => (e.requests.success_rate === null ? null : 100 * (1 - e.requests.success_rate));
   const speed = { path: "metrics.output_tokens_per_s_per_user.mean" }, ttft = { path: "metrics.ttft_ms.mean" };
   return [
-    byLoad("Output speed per request", entries, load, out, "output tokens/s", [speed], "tokens/s and request", {}),
-    byLoad("Mean TTFT", entries, load, out, "output tokens/s", [ttft], "TTFT (ms)", { logY: true }),
-    byLoad("Mean latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.mean" }], "latency (ms)", {}),
-    byLoad("Error rate", entries, load, "load", load, [{ of: errors }], "failed (%)", {}),
-    byLoad("Output speed per request", entries, load, total, "input + output tokens/s", [speed], "tokens/s and request", {}),
-    byLoad("Mean TTFT", entries, load, total, "input + output tokens/s", [ttft], "TTFT (ms)", { logY: true }),
-    byLoad("P90 latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.p90" }], "latency (ms)", {}),
-    byLoad("P99 latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.p99" }], "latency (ms)", {}),
+    byLoad("Output speed per request", entries, load, out, "output tokens/s", [speed], "tokens/s and request", { always: true }),
+    byLoad("Mean TTFT", entries, load, out, "output tokens/s", [ttft], "TTFT (ms)", { logY: true, always: true }),
+    byLoad("Mean latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.mean" }], "latency (ms)", { always: true }),
+    byLoad("Error rate", entries, load, "load", load, [{ of: errors }], "failed (%)", { always: true }),
+    byLoad("Output speed per request", entries, load, total, "input + output tokens/s", [speed], "tokens/s and request", { always: true }),
+    byLoad("Mean TTFT", entries, load, total, "input + output tokens/s", [ttft], "TTFT (ms)", { logY: true, always: true }),
+    byLoad("P90 latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.p90" }], "latency (ms)", { always: true }),
+    byLoad("P99 latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.p99" }], "latency (ms)", { always: true }),
   ];
 }
 
