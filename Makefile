@@ -34,7 +34,7 @@ fuzz:
 fuzz-short:
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=5s
 
-# What the hot paths cost, then the ratios to other clients (two cores, three minutes).
+# What the hot paths cost, then the ratios to other clients (two cores, six minutes).
 # What is not installed (cc, python3 with aiohttp) is named and left out.
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

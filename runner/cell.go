@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -54,23 +55,26 @@ func (r *run) cell(c *plan.Cell) error {
 		defer doer.Close()
 	}
 	dataset := r.dataset(c.Dataset)
-	source, err := r.Tools.Source(ctx, dataset, c, srv.plan, srv.endpoint)
+	cache, err := r.setCache(ctx, srv, c, func(salted bool) (load.Source, error) {
+		return r.Tools.Source(ctx, dataset, c, srv.plan, srv.endpoint, salted)
+	})
 	if err != nil {
 		return &Error{MeasureSource, fmt.Errorf("run %s: open %s: %w", c.Name, c.Dataset, err)}
 	}
-	r.notes(c.Dataset, source)
+	r.notes(c.Dataset, cache.source)
 	rows, err := r.Store.CreateRows(r.info, c)
 	if err != nil {
 		return &Error{MeasureRowsLost, fmt.Errorf("run %s: %w", c.Name, err)}
 	}
 
-	keep := &recorder{rows: rows}
+	keep := &recorder{rows: rows, secrets: r.Plan.Secrets}
 	live := &load.Live{}
 	stopProgress := r.progress(c, live)
+	r.countHits(ctx, srv, cache)
 	out, err := measure(ctx, c, srv.plan, keep, put, load.Config{
 		Phases: c.Phases, Conversations: c.Conversations, Request: c.Request,
 		KeepAnswers: c.Record.Content, Abort: c.Abort, Seed: c.Seed,
-		Source: source, Doer: doer, Recorder: keep, Clock: r.Clock, Precise: true, Live: live,
+		Source: cache.source, Doer: doer, Recorder: keep, Clock: r.Clock, Lead: load.Lead, Live: live,
 		Stop: r.Control.soft.Done(), IDPrefix: fmt.Sprintf("%s-%d-", r.info.ID, c.Number),
 		OnPhase: func(i int) {
 			e := Event{Type: EventPhaseStarted, Address: c.Name, Phase: c.Phases[i].Name}
@@ -82,17 +86,22 @@ func (r *run) cell(c *plan.Cell) error {
 	})
 	stopProgress()
 	settle(ctx, srv, keep.records)
+	out.Cache = r.cacheOutcome(ctx, srv, c, cache, keep.records)
 
 	cell := &result.Cell{Plan: c, Server: srv.plan, Model: srv.endpoint.Model, Records: keep.records, Outcome: out}
 	cell.Entries = result.Summarise(c, srv.plan, keep.records, out)
 	for i := range cell.Entries {
-		cell.Entries[i].Model = cell.Model
+		cell.Entries[i].Model, cell.Entries[i].Fingerprint = cell.Model, srv.print.ID
 		if r.Parallelism > 1 {
 			cell.Entries[i].AddShared(r.Parallelism)
 		}
 		cell.Entries[i].Beyond(r.info.Selftest)
 	}
-	failure := r.failure(ctx, c, err, rows.Close(), out, cell.Entries)
+	rowsErr := rows.Close()
+	if rowsErr == nil {
+		r.keepRows(c, keep.records)
+	}
+	failure := r.failure(ctx, c, err, rowsErr, out, cell.Entries)
 	outcome, cause := "succeeded", ""
 	switch {
 	case failure != nil && errors.Is(failure, errInterrupted):
@@ -102,10 +111,26 @@ func (r *run) cell(c *plan.Cell) error {
 	}
 	result.Conclude(cell.Entries, outcome, cause)
 	r.mu.Lock()
-	r.images[c.Canonical] = srv.image
+	r.prints[c.Canonical] = srv.print
 	r.mu.Unlock()
 	r.endCell(cell, outcome, cause)
 	return failure
+}
+
+// slowKeep is how long making Parquet files may take without a word.
+const slowKeep = 2 * time.Second
+
+// keepRows makes a cell's rows into its Parquet files: after its load has ended and before
+// another one's begins, so that nothing is measured meanwhile. What can't be made stays as it is.
+func (r *run) keepRows(c *plan.Cell, records []record.Record) {
+	begun := time.Now()
+	if err := r.Store.KeepRows(r.info, c, records); err != nil {
+		r.problem(err)
+		return
+	}
+	if took := time.Since(begun); took > slowKeep {
+		r.emit(Event{Type: EventLog, Level: "info", Message: fmt.Sprintf("%d rows of %s were made into Parquet files in %.1f s", len(records), c.Name, took.Seconds())})
+	}
 }
 
 // settleTime is how long the end of a server's program may take to be known after its
@@ -172,14 +197,18 @@ func (r *run) endCell(cell *result.Cell, outcome, cause string) {
 	r.mu.Lock()
 	r.entries[c.Canonical] = cell.Entries
 	r.doneSecs += c.Estimate.Seconds
-	image := r.images[c.Canonical]
+	on := r.prints[c.Canonical]
 	r.mu.Unlock()
 	r.sinkCell(cell)
 	r.writeSummary()
 	// After the rows and the summary: what the journal calls finished is on the disk.
+	var server json.RawMessage
+	if on != nil {
+		server = marshal(on)
+	}
 	r.log(journal.Line{
 		Type: journal.Cell, Canonical: c.Canonical, Number: c.Number, Digest: c.Digest,
-		Outcome: outcome, Cause: cause, Model: cell.Model, Image: image, Load: marshal(cell.Outcome),
+		Outcome: outcome, Cause: cause, Model: cell.Model, Server: server, Load: marshal(cell.Outcome),
 	})
 	r.emit(Event{Type: EventCellEnded, Address: c.Name, Outcome: Outcome(outcome), Message: cause, Data: cell.Entries})
 }
@@ -216,12 +245,16 @@ func (r *run) dataset(address string) *plan.Dataset {
 type recorder struct {
 	records []record.Record
 	rows    *store.Rows
+	secrets []string
 	step    int     // of a search
 	value   float64 // that it tries
 }
 
 func (k *recorder) Record(rec *record.Record) {
 	rec.SearchStep, rec.SearchValue = k.step, k.value
+	if rec.Error != "" {
+		rec.Error = Redacted(rec.Error, k.secrets)
+	}
 	k.rows.Write(rec)
 	k.records = append(k.records, *rec)
 }

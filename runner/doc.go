@@ -20,6 +20,14 @@
 // What a run that died has left is known from its mark and its journal, whose lock says
 // that it died; the next run removes it, and so does down.
 //
+// # What a number belongs to
+//
+// A server that is ready is asked what it is (Fingerprint): image digest, engine version,
+// the command line that runs, files of program and model, GPU, driver, kernel. A finished
+// cell is taken again by a resumed run only if its digest, which the plan has, and this are
+// the same. Before a cell its server's prefix cache is brought into the state that the
+// cell declares, and afterwards the engine's hit counters are asked whether it was.
+//
 // # Stopping
 //
 // A run has three contexts. The soft one ends with the first interrupt: nothing new

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -31,6 +32,9 @@ func (r *run) sinkCell(c *result.Cell) {
 		if err := r.Sinks[s.Address].Cell(r.Control.cleanup, c); err != nil {
 			r.problem(fmt.Errorf("write %s to %s: %w", c.Plan.Name, s.Address, err))
 		}
+	}
+	if r.OnCell != nil {
+		r.OnCell(c)
 	}
 }
 
@@ -66,7 +70,10 @@ func (r *run) collect() []result.Entry {
 func (r *run) writeSummary() {
 	r.sinkMu.Lock()
 	defer r.sinkMu.Unlock()
+	r.mu.Lock()
 	info := *r.info
+	info.Servers = slices.Clone(r.info.Servers)
+	r.mu.Unlock()
 	info.Interrupted = r.Control.Interrupted()
 	if info.Ended.IsZero() {
 		info.Ended = time.Now()
@@ -89,6 +96,9 @@ func (r *run) end() *Report {
 	}
 	var files []string
 	if !r.ServersOnly {
+		if err := r.Store.KeepContent(); err != nil {
+			r.problem(err)
+		}
 		r.writeSummary()
 		files = r.files()
 	}
@@ -149,7 +159,8 @@ func why(e *result.Entry) string {
 	case e.Cause != "":
 		return ": " + e.Cause
 	case len(e.Marks) > 0:
-		return ": " + e.Marks[0].Name + ": " + e.Marks[0].Why
+		m := e.Marks[e.Worst()]
+		return ": " + m.Name + ": " + m.Why
 	}
 	return ""
 }
@@ -162,8 +173,13 @@ func (r *run) files() []string {
 			files = append(files, p)
 		}
 	}
-	if rows, _ := filepath.Glob(r.Store.Path("rows", "*.jsonl")); len(rows) > 0 {
-		files = append(files, r.Store.Path("rows"))
+	for _, kind := range []string{"requests", "events", "rows"} {
+		if rows, _ := filepath.Glob(r.Store.Path(kind, "*")); len(rows) > 0 {
+			files = append(files, r.Store.Path(kind))
+		}
+	}
+	if _, err := os.Stat(r.Store.ContentPath()); err == nil {
+		files = append(files, r.Store.ContentPath())
 	}
 	return files
 }

@@ -2,7 +2,9 @@ package runner
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"strings"
 
 	"sparkrun/scenario/schema"
 )
@@ -47,4 +49,30 @@ func (r *Redactor) write(b []byte) error {
 	}
 	_, err := r.w.Write(b)
 	return err
+}
+
+// Redacted is a text with its secrets replaced: one that a server may have had a hand in,
+// which may repeat what it was sent.
+func Redacted(text string, secrets []string) string {
+	for _, s := range secrets {
+		if s != "" {
+			text = strings.ReplaceAll(text, s, schema.Redacted)
+		}
+	}
+	return text
+}
+
+// redacted is an error with its secrets replaced; its reason stays.
+func redacted(err error, secrets []string) error {
+	if err == nil {
+		return nil
+	}
+	plain := Redacted(err.Error(), secrets)
+	if plain == err.Error() {
+		return err
+	}
+	if known := (*Error)(nil); errors.As(err, &known) {
+		return &Error{known.Reason, errors.New(strings.TrimPrefix(plain, string(known.Reason)+": "))}
+	}
+	return errors.New(plain)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"sparkrun/runner/journal"
 	"sparkrun/runner/load"
@@ -12,59 +13,123 @@ import (
 )
 
 // reuse takes the cells that an earlier try of this run finished from its rows: same
-// address, same digest. It returns their canonical addresses.
+// address, same digest, and the server is what it was. It returns their canonical
+// addresses. Where a session's server is to be started for other cells, what it is can be
+// told best once it runs: its finished cells stay among the tasks, and confirm decides.
 func (r *run) reuse() map[string]bool {
-	reused, numbers := map[string]bool{}, map[int]bool{}
+	same := map[string]journal.Line{}
+	starts := map[string]bool{}  // sessions that measure
+	moves := map[string]string{} // what moved, by server and what was found of it before
 	for i := range r.Plan.Cells {
 		c := &r.Plan.Cells[i]
 		line, ok := r.Finished[c.Canonical]
-		if !ok || line.Digest != c.Digest {
-			continue
-		}
-		if moved := r.moved(c, line); moved != "" {
-			r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("measure %s again: %s", c.Name, moved)})
-			continue
-		}
-		cell, err := r.readCell(c, line.Number, line.Load)
-		if err != nil {
-			r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("measure %s again: %v", c.Name, err)})
-			continue
-		}
-		cell.Model = line.Model
-		result.FromTry(cell.Entries, line.Try)
-		for i := range cell.Entries {
-			cell.Entries[i].Model = line.Model
-			if r.Parallelism > 1 {
-				cell.Entries[i].AddShared(r.Parallelism)
+		if ok && line.Digest == c.Digest {
+			key := c.Server + string(line.Server)
+			moved, asked := moves[key]
+			if !asked {
+				moved = r.moved(c, line)
+				moves[key] = moved
 			}
+			if moved == "" {
+				same[c.Canonical] = line
+				continue
+			}
+			r.again(c, moved)
 		}
-		reused[c.Canonical], numbers[line.Number] = true, true
-		r.entries[c.Canonical] = cell.Entries
-		r.doneSecs += c.Estimate.Seconds
-		r.sinkCell(cell)
-		r.emit(Event{Type: EventCellEnded, Address: c.Name, Outcome: Succeeded, Message: "measured before", Data: cell.Entries})
+		starts[c.Session] = true
+	}
+	reused, numbers := map[string]bool{}, map[int]bool{}
+	for i := range r.Plan.Cells {
+		c := &r.Plan.Cells[i]
+		line, ok := same[c.Canonical]
+		if !ok {
+			continue
+		}
+		numbers[line.Number] = true
+		if starts[c.Session] && measuredOn(line) != nil {
+			r.tentative[c.Canonical] = line
+		} else {
+			reused[c.Canonical] = r.take(c, line)
+		}
 	}
 	r.renumber(reused, numbers)
 	return reused
 }
 
-// moved says that the image on which a cell was measured is another one by now, under the
-// same name; "" where it is the same, or cannot be told because it is not here.
-func (r *run) moved(c *plan.Cell, line journal.Line) string {
-	s := r.server(c.Server)
-	ref := s.Values.String("image")
-	if line.Image == "" || ref == "" {
-		return ""
-	}
-	engine, err := r.Tools.Containers(s.Nodes[0])
+// again says why a finished cell is measured again.
+func (r *run) again(c *plan.Cell, why string) {
+	r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("measure %s again: %s", c.Name, why)})
+}
+
+// take takes a finished cell from its rows, false where they can't be read.
+func (r *run) take(c *plan.Cell, line journal.Line) bool {
+	cell, err := r.readCell(c, line.Number, line.Load)
 	if err != nil {
-		return ""
+		r.again(c, err.Error())
+		return false
 	}
-	now, err := engine.Digest(r.Control.soft, ref)
-	if err != nil || now == "" || now == line.Image {
-		return ""
+	cell.Model = line.Model
+	result.FromTry(cell.Entries, line.Try)
+	on := measuredOn(line)
+	for i := range cell.Entries {
+		cell.Entries[i].Model = line.Model
+		if on != nil {
+			cell.Entries[i].Fingerprint = on.ID
+		}
+		if r.Parallelism > 1 {
+			cell.Entries[i].AddShared(r.Parallelism)
+		}
 	}
-	return fmt.Sprintf("image %s is %s now, it was %s", ref, now, line.Image)
+	r.mu.Lock()
+	if on != nil {
+		r.info.AddServer(on)
+	}
+	r.entries[c.Canonical] = cell.Entries
+	r.doneSecs += c.Estimate.Seconds
+	r.mu.Unlock()
+	r.sinkCell(cell)
+	r.emit(Event{Type: EventCellEnded, Address: c.Name, Outcome: Succeeded, Message: "measured before", Data: cell.Entries})
+	return true
+}
+
+// confirm takes the finished cells of a session whose server runs now and is what it was;
+// the others are measured again.
+func (r *run) confirm(srv *server) {
+	for i := range r.Plan.Cells {
+		c := &r.Plan.Cells[i]
+		if c.Session != srv.session {
+			continue
+		}
+		line, ok := r.waiting(c)
+		if !ok {
+			continue
+		}
+		if changed := measuredOn(line).Changed(srv.print); len(changed) > 0 {
+			r.again(c, strings.Join(changed, "; "))
+			continue
+		}
+		r.takeEarly(c, line)
+	}
+}
+
+// waiting takes a cell off those that wait for its server.
+func (r *run) waiting(c *plan.Cell) (journal.Line, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	line, ok := r.tentative[c.Canonical]
+	delete(r.tentative, c.Canonical)
+	return line, ok
+}
+
+// takeEarly takes a finished cell whose task is still to come.
+func (r *run) takeEarly(c *plan.Cell, line journal.Line) {
+	if !r.take(c, line) {
+		return
+	}
+	r.mu.Lock()
+	r.settled[c.Canonical] = true
+	r.mu.Unlock()
+	r.writeSummary()
 }
 
 // renumber keeps the cells that are still to run off the row files of finished ones,
@@ -86,9 +151,14 @@ func (r *run) renumber(reused map[string]bool, taken map[int]bool) {
 // readCell makes a finished cell from its raw rows. Its number is the one that the
 // earlier try gave it.
 func (r *run) readCell(c *plan.Cell, number int, outcome json.RawMessage) (*result.Cell, error) {
-	records, err := r.Store.ReadRows(number)
+	records, closed, err := r.Store.ReadRows(number)
 	if err != nil {
 		return nil, err
+	}
+	if !closed { // the earlier try ended between the two
+		kept := *c
+		kept.Number = number
+		r.keepRows(&kept, records)
 	}
 	var out load.Outcome
 	if err := json.Unmarshal(outcome, &out); err != nil {
@@ -98,8 +168,8 @@ func (r *run) readCell(c *plan.Cell, number int, outcome json.RawMessage) (*resu
 	return &result.Cell{Plan: c, Server: s, Records: records, Outcome: out, Entries: result.Summarise(c, s, records, out)}, nil
 }
 
-func marshal(out load.Outcome) json.RawMessage {
-	b, err := json.Marshal(out)
+func marshal(v any) json.RawMessage {
+	b, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // plain data
 	}

@@ -26,7 +26,8 @@ type Tools struct {
 	// Containers is the container engine of a node.
 	Containers func(node string) (targets.Containers, error)
 	Doer       func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (Doer, error)
-	Source     func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint) (load.Source, error)
+	// Source makes the requests of a cell; salted ones begin like no others before.
+	Source func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint, salted bool) (load.Source, error)
 	// CheckDataset reads what can be read of a dataset before any server is up.
 	CheckDataset func(ctx context.Context, d *plan.Dataset) error
 }
@@ -59,6 +60,7 @@ type Config struct {
 	Baseline    *result.Baseline // what thresholds compare with; nil: nothing
 	Control     *Control
 	Observe     func(Event)             // called with one event at a time
+	OnCell      func(*result.Cell)      // called with a finished cell as sinks are, before the next one loads; nil: nobody
 	Resume      string                  // the command that goes on with this run
 	Finished    map[string]journal.Line // cells that an earlier try finished, by canonical address
 	KeepServers bool                    // leave the servers running that nothing else needs the place of
@@ -79,18 +81,22 @@ type run struct {
 	dir   string                // absolute path of the run's folder
 	cells map[string]*plan.Cell // by canonical address
 
-	mu       sync.Mutex
-	servers  map[string]*server // running, by session
-	images   map[string]string  // digest of the image that a cell was measured on, by canonical address
-	startErr map[string]error   // why a session's server is not there
-	fleets   fleets
-	sinkMu   sync.Mutex // sinks see one call at a time
-	entries  map[string][]result.Entry
-	said     map[string]bool // notes of datasets
-	problems problems
-	seq      int64
-	begun    time.Time
-	doneSecs float64 // estimated seconds of the cells that have ended
+	mu      sync.Mutex
+	servers map[string]*server             // running, by session
+	prints  map[string]*result.Fingerprint // what a cell was measured on, by canonical address
+	// tentative are finished cells of an earlier try whose server is to be looked at first;
+	// settled those whose task has nothing left to do.
+	tentative map[string]journal.Line
+	settled   map[string]bool
+	startErr  map[string]error // why a session's server is not there
+	fleets    fleets
+	sinkMu    sync.Mutex // sinks see one call at a time
+	entries   map[string][]result.Entry
+	said      map[string]bool // notes of datasets
+	problems  problems
+	seq       int64
+	begun     time.Time
+	doneSecs  float64 // estimated seconds of the cells that have ended
 }
 
 // problems are the reasons for an exit code, apart from the cells' and thresholds' own.
@@ -106,12 +112,14 @@ func Run(cfg Config) *Report {
 	info.Plan, info.Dir = cfg.Plan, cfg.Store.Dir
 	r := &run{
 		Config: cfg, info: &info, begun: time.Now(), dir: absolute(cfg.Store.Dir),
-		cells:    map[string]*plan.Cell{},
-		servers:  map[string]*server{},
-		startErr: map[string]error{},
-		images:   map[string]string{},
-		entries:  map[string][]result.Entry{},
-		said:     map[string]bool{},
+		cells:     map[string]*plan.Cell{},
+		servers:   map[string]*server{},
+		startErr:  map[string]error{},
+		prints:    map[string]*result.Fingerprint{},
+		tentative: map[string]journal.Line{},
+		settled:   map[string]bool{},
+		entries:   map[string][]result.Entry{},
+		said:      map[string]bool{},
 	}
 	digests := map[string]string{}
 	var order []string
@@ -141,9 +149,12 @@ func Run(cfg Config) *Report {
 
 // task runs one task on the context that its kind has.
 func (r *run) task(t *plan.Task) error {
+	if r.isSettled(t) {
+		return nil
+	}
 	r.emit(Event{Type: EventTaskStarted, Address: r.address(t), Kind: string(t.Kind)})
 	started := time.Now()
-	err := r.exec(t)
+	err := redacted(r.exec(t), r.Plan.Secrets)
 	e := Event{Type: EventTaskEnded, Address: r.address(t), Kind: string(t.Kind), Outcome: Succeeded, Seconds: time.Since(started).Seconds()}
 	if err != nil {
 		e.Outcome, e.Message = Failed, err.Error()
@@ -153,6 +164,13 @@ func (r *run) task(t *plan.Task) error {
 	}
 	r.emit(e)
 	return err
+}
+
+// isSettled reports whether the task is a cell's that has its results already.
+func (r *run) isSettled(t *plan.Task) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return t.Kind == plan.TaskCell && r.settled[t.Subject]
 }
 
 // address is a task's id, and of a cell the address that all its events carry.
@@ -194,6 +212,15 @@ func (r *run) exec(t *plan.Task) error {
 // taskEnded sees every task that will not run any more, in the walk's goroutine. Cells
 // that never ran get their entry here.
 func (r *run) taskEnded(t *plan.Task, res TaskResult) {
+	if c := r.cells[t.Subject]; t.Kind == plan.TaskCell {
+		// Its server did not come up, so nothing says that it is another one.
+		if line, ok := r.waiting(c); ok && res.Outcome != Succeeded {
+			r.takeEarly(c, line)
+		}
+		if r.isSettled(t) {
+			return
+		}
+	}
 	if res.Outcome == Skipped || res.Outcome == Interrupted {
 		r.emit(Event{Type: EventTaskEnded, Address: r.address(t), Kind: string(t.Kind), Outcome: res.Outcome, Message: res.Cause})
 	}
@@ -250,6 +277,7 @@ func (r *run) emit(e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seq++
+	e.Message = Redacted(e.Message, r.Plan.Secrets)
 	e.Seq, e.Time, e.Run = r.seq, time.Now().UTC(), r.info.ID
 	r.Observe(e)
 }

@@ -92,7 +92,7 @@ func runSearch(t *testing.T, c *plan.Cell) (out load.Outcome, keep *recorder) {
 		}
 	})
 	// What the disk has gives the same entries: the run can be resumed and exported.
-	back, err := st.ReadRows(1)
+	back, _, err := st.ReadRows(1)
 	if err != nil || len(back) != len(keep.records) {
 		t.Errorf("%d rows of %d records: %v", len(back), len(keep.records), err)
 	}

@@ -54,6 +54,12 @@ func (r *run) launch(ctx context.Context, srv *server) error {
 	if len(launches) != 1 {
 		return failed(fmt.Errorf("it needs %d processes, this version starts one", len(launches)))
 	}
+	srv.launched = launches[0]
+	if m, err := srv.node.Memory(ctx); err == nil {
+		if err := shareFree(facts, m, s, srv.launched.MemoryShare); err != nil {
+			return err
+		}
+	}
 	if image := launches[0].Image; image != "" {
 		if err := r.image(ctx, srv, image); err != nil {
 			return failed(err)

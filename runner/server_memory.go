@@ -39,6 +39,16 @@ func (r *run) memoryFree(ctx context.Context, node targets.Node, s *plan.Server)
 	return nil
 }
 
+// shareFree is the check of an engine that refuses to start unless a share of the GPU's
+// whole memory is free, where that is the machine's own: refused here, it costs no minutes.
+func shareFree(facts targets.Facts, m targets.Memory, s *plan.Server, share float64) error {
+	claim := uint64(share * float64(m.Total))
+	if !facts.UnifiedMemory() || m.Total == 0 || claim <= m.Available {
+		return nil
+	}
+	return fail(PreflightMemory, "check %s: memory_fraction %v of the %s of %s is %s, and %s are available: the engine would refuse to start; end what holds the memory, or lower memory_fraction", s.Address, share, size(m.Total), s.Nodes[0], size(claim), size(m.Available))
+}
+
 // missing is the memory that has not come back since before, in bytes. What other
 // processes have taken since then is theirs.
 func missing(before, now targets.Memory) uint64 {

@@ -54,6 +54,31 @@ func TestMemoryBeforeLaunch(t *testing.T) {
 	}
 }
 
+// TestShareOfUnifiedMemory: what vLLM asks of a machine whose memory is the GPU's too.
+func TestShareOfUnifiedMemory(t *testing.T) {
+	s := &plan.Server{Address: "server.a", Nodes: []string{"spark1"}}
+	for name, c := range map[string]struct {
+		gpu              string
+		total, available float64 // GiB
+		share            float64
+		ok               bool
+	}{
+		"enough":              {"NVIDIA GB10", 120, 91, 0.75, true},
+		"too little":          {"NVIDIA GB10", 120, 89, 0.75, false},
+		"nothing asked":       {"NVIDIA GB10", 120, 10, 0, true},
+		"memory of its own":   {"NVIDIA H100 80GB HBM3", 120, 10, 0.9, true},
+		"nothing known of it": {"NVIDIA GB10", 0, 0, 0.9, true},
+	} {
+		err := shareFree(targets.Facts{GPU: c.gpu}, targets.Memory{Total: uint64(c.total * gib), Available: uint64(c.available * gib)}, s, c.share)
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && (reasonOf(t, err) != PreflightMemory || !strings.Contains(err.Error(), "memory_fraction 0.75 of the 120.0 GiB of spark1 is 90.0 GiB, and 89.0 GiB are available")) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestMemoryBack provokes TEARDOWN_MEMORY: what has not come back, less what others took.
 func TestMemoryBack(t *testing.T) {
 	before := targets.Memory{Total: 128 * gib, Available: 100 * gib, Resident: 10 * gib}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sparkrun/runner/journal"
+	"sparkrun/runner/result"
 	"sparkrun/scenario/plan"
 	"sparkrun/targets"
 )
@@ -28,6 +29,8 @@ type server struct {
 	// containers is the node's engine where the server is a container, image its digest.
 	containers targets.Containers
 	image      string
+	launched   targets.Launch      // what was started
+	print      *result.Fingerprint // of what is running
 	port       int
 	log        logFile
 	before     targets.Memory // of the node, before the launch
@@ -36,6 +39,7 @@ type server struct {
 	mu     sync.Mutex // of what follows
 	deaths int        // cells in a row in which it died
 	last   *plan.Cell // that it was measured with, since its start
+	resets resetState // of the call that empties its prefix cache
 }
 
 // maxDeaths is how many cells in a row a server may die in. The next ones fail at once:
@@ -103,7 +107,11 @@ func (r *run) start(ctx context.Context, t *plan.Task) error {
 	r.mu.Lock()
 	r.servers[t.Session] = srv
 	r.mu.Unlock()
-	return r.up(ctx, srv)
+	if err := r.up(ctx, srv); err != nil {
+		return err
+	}
+	r.confirm(srv)
+	return nil
 }
 
 // up brings a server to where it generates.
@@ -124,6 +132,7 @@ func (r *run) up(ctx context.Context, srv *server) error {
 		return err
 	}
 	srv.endpoint.Model = model
+	srv.print = r.fingerprint(ctx, srv)
 	return nil
 }
 
@@ -134,7 +143,7 @@ func (r *run) acquire(ctx context.Context, c *plan.Cell) (*server, error) {
 	srv := r.servers[c.Session]
 	r.mu.Unlock()
 	srv.use.RLock()
-	if srv.fit(c) {
+	if srv.theirs() || (srv.proc != nil && running(srv.proc) && r.renews(srv, c) == "") {
 		srv.takenBy(c)
 		return srv, nil
 	}
@@ -153,19 +162,22 @@ func (r *run) acquire(ctx context.Context, c *plan.Cell) (*server, error) {
 	return srv, nil
 }
 
-// fit reports whether the cell can be measured on the server as it is.
-func (srv *server) fit(c *plan.Cell) bool {
-	return srv.theirs() || (srv.proc != nil && running(srv.proc) && !srv.renews(c))
-}
-
 // theirs reports whether the server is not ours to start and stop.
 func (srv *server) theirs() bool { return srv.plan.URL != "" || srv.adopted }
 
-// renews reports whether the server is to be started anew before the cell.
-func (srv *server) renews(c *plan.Cell) bool {
+// renews is why the server is to be started anew before the cell, "" if it is not.
+func (r *run) renews(srv *server, c *plan.Cell) string {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	return srv.last != nil && plan.RestartsBefore(srv.last, c)
+	switch {
+	case srv.last == nil:
+		return ""
+	case plan.RestartsBefore(srv.last, c):
+		return fmt.Sprintf("restart = %q", c.Restart)
+	case r.needsFresh(srv, c):
+		return "cache = \"cold\", and its prompts take no salt"
+	}
+	return ""
 }
 
 func (srv *server) takenBy(c *plan.Cell) {
@@ -176,10 +188,11 @@ func (srv *server) takenBy(c *plan.Cell) {
 
 // renew stops a server that is to be started anew before the cell.
 func (r *run) renew(ctx context.Context, srv *server, c *plan.Cell) error {
-	if srv.theirs() || srv.proc == nil || !srv.renews(c) {
+	why := r.renews(srv, c)
+	if srv.theirs() || srv.proc == nil || why == "" {
 		return nil
 	}
-	r.emit(Event{Type: EventLog, Level: "info", Message: fmt.Sprintf("%s is started anew (restart = %q)", srv.plan.Address, c.Restart)})
+	r.emit(Event{Type: EventLog, Level: "info", Message: fmt.Sprintf("%s is started anew (%s)", srv.plan.Address, why)})
 	return r.down(r.Control.cleanup, srv)
 }
 

@@ -94,7 +94,8 @@ func (l *loader) benchmark(b *hclsyntax.Block) {
 		ok = false
 	}
 	m.columns()
-	points, fine := m.matrix()
+	points, fine := m.matrix(m.inner["matrix"])
+	points = m.withVariants(points)
 	if !ok || !fine {
 		return
 	}
@@ -109,7 +110,7 @@ func (l *loader) benchmark(b *hclsyntax.Block) {
 		for _, p := range points {
 			c := m.cell(p, int(r))
 			if key := c.Address.Canonical(); seenCells[key] {
-				l.errorf(m.inner["matrix"].DefRange(), "Combination given twice", "The matrix has %s twice.", c.Address)
+				l.errorf(m.block.DefRange(), "Combination given twice", "The matrix has %s twice.", c.Address)
 				return
 			} else {
 				seenCells[key] = true
@@ -131,23 +132,23 @@ func (m *cellMaker) checkRestart(server string) {
 func (m *cellMaker) cell(p point, repeat int) plan.Cell {
 	w := where{matrix: p.values, binding: schema.Cell, benchmark: m.name}
 	c := plan.Cell{Address: addr.Cell{Benchmark: m.name, Repeat: repeat}, SLOs: m.slos, Metrics: m.mets}
-	for _, n := range p.names {
-		s, _ := axisValue(p.values[n])
-		c.Address.Axes = append(c.Address.Axes, addr.Axis{Name: n, Value: s})
-	}
+	c.Address.Axes = p.axes()
 	body := m.block.Body
 	c.Server = m.reference(body.Attributes["server"], "server", w)
+	if p.variant != "" {
+		c.Server = addr.Server(p.variant)
+	}
 	c.Dataset = m.reference(body.Attributes["dataset"], "dataset", w)
 	c.Restart = m.restart
 	m.checkRestart(c.Server)
 	var own []schema.Attr
 	for _, a := range m.typ.Attrs {
-		if a.Name == "api" || a.Name == "stream" {
+		if a.Name == "api" || a.Name == "stream" || a.Name == "cache" {
 			own = append(own, a)
 		}
 	}
 	v := m.attrs(body, own, w)
-	c.API, c.Stream = v.String("api"), v.Bool("stream")
+	c.API, c.Stream, c.Cache = v.String("api"), v.Bool("stream"), v.String("cache")
 	if m.search == nil {
 		c.Phases = m.phases(w)
 	} else if c.Search = m.searchOf(w); c.Search != nil {
@@ -171,6 +172,7 @@ func (m *cellMaker) cell(p point, repeat int) plan.Cell {
 		}
 	}
 	c.Request = m.request(w, c.Server)
+	m.checkCache(&c)
 	rec := m.sub("record", recordAttrs, w)
 	c.Record = plan.Record{Events: rec.Bool("events"), Content: rec.Bool("content") || m.contentWanted()}
 	if _, ok := m.inner["abort"]; ok {

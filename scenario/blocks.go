@@ -6,6 +6,7 @@ import (
 
 	"github.com/agext/levenshtein"
 
+	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
 )
 
@@ -183,6 +184,7 @@ var containerAttrs = []schema.Attr{
 
 var serverBlocks = []BlockType{
 	{Name: "container", Doc: "How the container of a server with an image is made.", Attrs: containerAttrs},
+	{Name: "matrix", Doc: "Axes of its own: a server for each combination of their values, as in server=vllm(max_num_seqs=256). Its other lines may use matrix.AXIS.", Attrs: []schema.Attr{atLoad(bare("exclude", schema.Object, none, "Combinations to leave out: [{…}].")), atLoad(bare("include", schema.Object, none, "Combinations to add or extend, as in GitHub Actions: [{…}]."))}, Free: "AXIS = [values]"},
 	{Name: "ready", Doc: "How long the start may take.", Attrs: readyAttrs},
 	{Name: "stop", Doc: "How it is stopped.", Attrs: stopAttrs},
 }
@@ -208,6 +210,7 @@ var topBlocks = []BlockType{
 		must(bare("server", schema.Object, none, "server.NAME, or matrix.server.")), must(bare("dataset", schema.Object, none, "dataset.NAME.")),
 		bare("phases", schema.Object, "the phase blocks inside", "Top-level phases, as in [phase.warmup, phase.steady]."),
 		oneOf(attr("api", schema.String, schema.Plain("chat"), "Endpoint."), "chat", "completions"), attr("stream", schema.Bool, true, "Streamed answers."),
+		oneOf(attr("cache", schema.String, schema.Plain(plan.CacheCold), "State of the server's prefix cache as a cell begins, checked by the engine's hit counters (mark cache_state). cold: emptied by the engine's reset call, else prompts begin with a salt, else the server is started anew. primed: the first turn of each conversation is sent once before. as_is: nothing is done."), plan.CacheCold, plan.CachePrimed, plan.CacheAsIs),
 		atLoad(attr("repeat", schema.Int, int64(1), "Times each cell is measured.")), atLoad(oneOf(attr("order", schema.String, schema.Plain("grouped"), "Order of the cells."), "grouped", "interleaved", "file")),
 		atLoad(oneOf(attr("restart", schema.String, schema.Plain("never"), "When a launched server is started anew: never between cells, before each cell, or before each repeat (whose cells then follow each other)."), "never", "cell", "repeat")),
 		atLoad(attr("seed", schema.Int, int64(1), "Seed of the order and of what is sent.")),
@@ -231,7 +234,7 @@ var topBlocks = []BlockType{
 		bare("where", schema.Object, "all cells", "Axis values of the cells that are meant."), bare("phase", schema.String, "the measured one", "Phase that is meant."),
 		oneOf(attr("over", schema.String, schema.Plain("median"), "Judge the median of the repeats, or each."), "median", "each"),
 	}},
-	{Name: "sink", Label: true, Doc: "Where results go.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "console, excel, html, json, jsonl, csv, conversations, junit or markdown.")}, Free: "those of the type (sparkrun help NAME)"},
+	{Name: "sink", Label: true, Doc: "Where results go.", Attrs: []schema.Attr{bare("type", schema.String, "the label", "console, excel, html, json, jsonl, csv, parquet, sqlite, prometheus, conversations, junit or markdown.")}, Free: "those of the type (sparkrun help NAME)"},
 }
 
 func blockType(in []BlockType, name string) BlockType {

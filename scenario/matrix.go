@@ -14,6 +14,9 @@ import (
 type point struct {
 	names  []string // axes in the file's order
 	values map[string]cty.Value
+	// variant is the server's, with the values of its own axes, where it has some; variantOf
+	// the axis that shows it.
+	variant, variantOf string
 }
 
 func (p point) clone() point {
@@ -21,7 +24,7 @@ func (p point) clone() point {
 	for k, x := range p.values {
 		v[k] = x
 	}
-	return point{slices.Clone(p.names), v}
+	return point{names: slices.Clone(p.names), values: v, variant: p.variant, variantOf: p.variantOf}
 }
 
 func (p *point) set(name string, v cty.Value) {
@@ -31,30 +34,29 @@ func (p *point) set(name string, v cty.Value) {
 	p.values[name] = v
 }
 
-// matrix makes the combinations of a benchmark's axes.
-func (m *cellMaker) matrix() ([]point, bool) {
+// matrix makes the combinations of a block's axes; b is nil where it has none.
+func (l *loader) matrix(b *hclsyntax.Block) ([]point, bool) {
 	points := []point{{values: map[string]cty.Value{}}}
-	b, ok := m.inner["matrix"]
-	if !ok {
+	if b == nil {
 		return points, true
 	}
 	good := true
 	for _, in := range b.Body.Blocks {
-		m.errorf(in.DefRange(), "Unknown block", "matrix {} has lines AXIS = [values] only.")
+		l.errorf(in.DefRange(), "Unknown block", "matrix {} has lines AXIS = [values] only.")
 		good = false
 	}
 	for _, a := range sorted(b.Body.Attributes) {
 		if a.Name == "exclude" || a.Name == "include" {
 			continue
 		}
-		values, ok := m.list(a, "axis "+a.Name)
+		values, ok := l.list(a, "axis "+a.Name)
 		good = good && ok
 		if a.Name == "benchmark" || a.Name == "repeat" {
-			m.errorf(a.NameRange, "Wrong name", "%s is part of every address and can't be an axis.", a.Name)
+			l.errorf(a.NameRange, "Wrong name", "%s is part of every address and can't be an axis.", a.Name)
 			good = false
 		}
 		if ok && len(values) == 0 {
-			m.errorf(a.Expr.Range(), "Axis without values", "axis %s is empty, so that there is nothing to run.", a.Name)
+			l.errorf(a.Expr.Range(), "Axis without values", "axis %s is empty, so that there is nothing to run.", a.Name)
 			good = false
 		}
 		printed := map[string]bool{}
@@ -64,13 +66,13 @@ func (m *cellMaker) matrix() ([]point, bool) {
 				err = fmt.Errorf("%s is there twice", s)
 			}
 			if err != nil {
-				m.errorf(a.Expr.Range(), "Wrong value", "axis %s: %s.", a.Name, err)
+				l.errorf(a.Expr.Range(), "Wrong value", "axis %s: %s.", a.Name, err)
 				good = false
 			}
 			printed[s] = true
 		}
 		if len(points)*len(values) > maxCells {
-			m.errorf(a.NameRange, "Too many cells", "With axis %s there are more than %d combinations.", a.Name, maxCells)
+			l.errorf(a.NameRange, "Too many cells", "With axis %s there are more than %d combinations.", a.Name, maxCells)
 			return nil, false
 		}
 		var next []point
@@ -87,12 +89,12 @@ func (m *cellMaker) matrix() ([]point, bool) {
 		return nil, false
 	}
 	if a, ok := b.Body.Attributes["exclude"]; ok {
-		for _, o := range m.objects(a, &good) {
+		for _, o := range l.objects(b, a, &good) {
 			points = slices.DeleteFunc(points, func(p point) bool { return p.has(o) })
 		}
 	}
 	if a, ok := b.Body.Attributes["include"]; ok {
-		points = include(points, m.objects(a, &good))
+		points = include(points, l.objects(b, a, &good))
 	}
 	return points, good
 }
@@ -148,17 +150,17 @@ func (p point) has(o map[string]cty.Value) bool {
 }
 
 // list evaluates an attribute that must be a list.
-func (m *cellMaker) list(a *hclsyntax.Attribute, what string) ([]cty.Value, bool) {
-	v, ok := m.scope.eval(a.Expr, where{what: what, binding: schema.Load})
+func (l *loader) list(a *hclsyntax.Attribute, what string) ([]cty.Value, bool) {
+	v, ok := l.scope.eval(a.Expr, where{what: what, binding: schema.Load})
 	if !ok {
 		return nil, false
 	}
 	if v.IsMarked() || v.ContainsMarked() {
-		m.errorf(a.Expr.Range(), "Secret in a place that is shown", "%s is part of addresses and must not be sensitive.", what)
+		l.errorf(a.Expr.Range(), "Secret in a place that is shown", "%s is part of addresses and must not be sensitive.", what)
 		return nil, false
 	}
 	if v.IsNull() || !v.CanIterateElements() || v.Type().IsObjectType() || v.Type().IsMapType() {
-		m.errorf(a.Expr.Range(), "Wrong value", "%s must be a list, as in [1, 4, 16].", what)
+		l.errorf(a.Expr.Range(), "Wrong value", "%s must be a list, as in [1, 4, 16].", what)
 		return nil, false
 	}
 	var out []cty.Value
@@ -169,24 +171,24 @@ func (m *cellMaker) list(a *hclsyntax.Attribute, what string) ([]cty.Value, bool
 	return out, true
 }
 
-func (m *cellMaker) objects(a *hclsyntax.Attribute, good *bool) []map[string]cty.Value {
-	values, ok := m.list(a, a.Name)
+func (l *loader) objects(b *hclsyntax.Block, a *hclsyntax.Attribute, good *bool) []map[string]cty.Value {
+	values, ok := l.list(a, a.Name)
 	*good = *good && ok
 	var out []map[string]cty.Value
 	for _, v := range values {
 		if v.IsNull() || !(v.Type().IsObjectType() || v.Type().IsMapType()) || v.Type().Equals(reference) {
-			m.errorf(a.Expr.Range(), "Wrong value", "%s must be a list of objects, as in [{ server = server.a, concurrency = 16 }].", a.Name)
+			l.errorf(a.Expr.Range(), "Wrong value", "%s must be a list of objects, as in [{ server = server.a, concurrency = 16 }].", a.Name)
 			*good = false
 			continue
 		}
 		o := v.AsValueMap()
 		for _, k := range keys(o) {
 			if _, err := axisValue(o[k]); err != nil {
-				m.errorf(a.Expr.Range(), "Wrong value", "%s of %s: %s.", k, a.Name, err)
+				l.errorf(a.Expr.Range(), "Wrong value", "%s of %s: %s.", k, a.Name, err)
 				*good = false
 			}
-			if _, isAxis := m.inner["matrix"].Body.Attributes[k]; a.Name == "exclude" && !isAxis {
-				m.errorf(a.Expr.Range(), "Axis that the benchmark lacks", "exclude names %q, which is no axis.%s", k, didYouMean(k, keys(m.inner["matrix"].Body.Attributes)))
+			if _, isAxis := b.Body.Attributes[k]; a.Name == "exclude" && !isAxis {
+				l.errorf(a.Expr.Range(), "Axis that the benchmark lacks", "exclude names %q, which is no axis.%s", k, didYouMean(k, keys(b.Body.Attributes)))
 				*good = false
 			}
 		}

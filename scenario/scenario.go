@@ -93,6 +93,8 @@ type loader struct {
 
 	blocks map[string][]*hclsyntax.Block // by type, in the files' order
 	scope  *scope
+	// variants are the names of servers with axes of their own, by the block's name.
+	variants map[string][]string
 }
 
 func (l *loader) errorf(at hcl.Range, summary, detail string, args ...any) {
@@ -133,7 +135,9 @@ func (l *loader) load() {
 	}
 	plan.Build(&l.plan)
 	for _, d := range l.diags {
-		l.plan.Warnings = append(l.plan.Warnings, d.Detail)
+		if !slices.Contains(l.plan.Warnings, d.Detail) { // a block may be read several times
+			l.plan.Warnings = append(l.plan.Warnings, d.Detail)
+		}
 	}
 	l.scenario.Plan = &l.plan
 }

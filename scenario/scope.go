@@ -89,6 +89,7 @@ type where struct {
 	binding schema.Binding
 	// benchmark is the one whose cell is being made, for errors.
 	benchmark string
+	server    string // the one whose matrix it may name
 	// search is the value that a search tries, nil outside its phases; used is set when it
 	// is asked for.
 	search *float64
@@ -151,7 +152,11 @@ func (s *scope) name(t hcl.Traversal, w where) bool {
 			return true
 		}
 		if _, ok := w.matrix[second]; !ok {
-			s.l.errorf(at, "Axis that the benchmark lacks", "benchmark %q has no axis %q.%s", w.benchmark, second, didYouMean(second, keys(w.matrix)))
+			owner := fmt.Sprintf("benchmark %q", w.benchmark)
+			if w.server != "" {
+				owner = fmt.Sprintf("server %q", w.server)
+			}
+			s.l.errorf(at, "Axis that is not there", "%s has no axis %q.%s", owner, second, didYouMean(second, keys(w.matrix)))
 			return false
 		}
 		return true

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
+	"sparkrun/scenario/addr"
 	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
 )
@@ -71,57 +72,75 @@ func (l *loader) kind(b *hclsyntax.Block, attr string, kinds []schema.Kind) (sch
 
 func (l *loader) servers() {
 	t := blockType(topBlocks, "server")
+	l.variants = map[string][]string{}
 	for _, b := range l.blocks["server"] {
 		kind, ok := l.kind(b, "framework", l.Registry.Frameworks)
+		if !ok || !l.known(b.Body, t, kind.Attrs) {
+			continue
+		}
+		matrix := l.matrixOf(b.Body)
+		points, ok := l.matrix(matrix)
 		if !ok {
 			continue
 		}
-		if !l.known(b.Body, t, kind.Attrs) {
-			continue
+		for _, p := range points {
+			w, name := where{binding: schema.Load}, b.Labels[0]
+			if matrix != nil {
+				w.matrix, w.server = p.values, name
+				name = p.addressOf(name)
+				l.variants[b.Labels[0]] = append(l.variants[b.Labels[0]], name)
+			}
+			l.server(b, kind, name, w)
 		}
-		before := len(l.diags)
-		v := l.attrs(b.Body, slices.Concat(without(t.Attrs, "nodes", "framework", "options"), kind.Attrs), where{binding: schema.Load})
-		l.public(b.Body, v, "model", "url", "image", "served_name")
-		s := plan.Server{
-			Address: "server." + b.Labels[0], Name: b.Labels[0], Framework: kind.Name, Nodes: l.nodesOf(b),
-			URL: normalURL(v.String("url")), Model: v.String("model"), Port: int(v.Int("port")), Options: l.options(b, kind), Values: v,
+	}
+}
+
+// server makes a server of its block: a variant of it where w has values of its axes.
+func (l *loader) server(b *hclsyntax.Block, kind schema.Kind, name string, w where) {
+	t := blockType(topBlocks, "server")
+	before := len(l.diags)
+	v := l.attrs(b.Body, slices.Concat(without(t.Attrs, "nodes", "framework", "options"), kind.Attrs), w)
+	l.public(b.Body, v, "model", "url", "image", "served_name")
+	s := plan.Server{
+		Address: addr.Server(name), Name: name, Framework: kind.Name, Nodes: l.nodesOf(b),
+		CacheReset: kind.CacheReset,
+		URL:        normalURL(v.String("url")), Model: v.String("model"), Port: int(v.Int("port")), Options: l.options(b, kind, w), Values: v,
+	}
+	ready := l.only(b.Body, "ready", readyAttrs, w)
+	s.Ready = plan.Ready{Deadline: ready.Duration("deadline"), Stall: ready.Duration("stall")}
+	s.Stop = plan.Stop{Grace: l.only(b.Body, "stop", stopAttrs, w).Duration("grace")}
+	if box := l.only(b.Body, "container", containerAttrs, w); hasBlock(b.Body, "container") {
+		v["container"] = box
+		if !v.Has("image") {
+			l.errorf(b.DefRange(), "Container without an image", "%s has a container block and no image: set image.", s.Address)
 		}
-		ready := l.only(b.Body, "ready", readyAttrs)
-		s.Ready = plan.Ready{Deadline: ready.Duration("deadline"), Stall: ready.Duration("stall")}
-		s.Stop = plan.Stop{Grace: l.only(b.Body, "stop", stopAttrs).Duration("grace")}
-		if box := l.only(b.Body, "container", containerAttrs); hasBlock(b.Body, "container") {
-			v["container"] = box
-			if !v.Has("image") {
-				l.errorf(b.DefRange(), "Container without an image", "%s has a container block and no image: set image.", s.Address)
+	}
+	s.APIKey, _ = v["api_key"].(schema.Text)
+	s.Headers, _ = v["headers"].(map[string]schema.Text)
+	s.Launches = s.URL != "" || (kind.Launches && slices.Equal(s.Nodes, []string{"local"}))
+	for _, n := range []string{"url", "model", "port", "api_key", "headers"} {
+		delete(v, n)
+	}
+	l.plan.Servers = append(l.plan.Servers, s)
+	if len(l.diags) > before {
+		return
+	}
+	if s.URL != "" && !strings.HasPrefix(s.URL, "http://") && !strings.HasPrefix(s.URL, "https://") {
+		l.errorf(b.Body.Attributes["url"].Expr.Range(), "Wrong url", "url is %q: write it as http://HOST:PORT, with or without /v1.", s.URL)
+	}
+	if s.Port > 65535 {
+		l.errorf(b.Body.Attributes["port"].Expr.Range(), "Wrong value", "port is %d: ports end at 65535.", s.Port)
+	}
+	if kind.Name == "sim" || kind.Name == "openai" {
+		for _, a := range engineAttrs {
+			if src, set := b.Body.Attributes[a.Name]; set {
+				l.errorf(src.NameRange, "Attribute without a meaning", "A server of framework %q takes no %s: it is for engines that sparkrun starts.", kind.Name, a.Name)
 			}
 		}
-		s.APIKey, _ = v["api_key"].(schema.Text)
-		s.Headers, _ = v["headers"].(map[string]schema.Text)
-		s.Launches = s.URL != "" || (kind.Launches && slices.Equal(s.Nodes, []string{"local"}))
-		for _, n := range []string{"url", "model", "port", "api_key", "headers"} {
-			delete(v, n)
-		}
-		l.plan.Servers = append(l.plan.Servers, s)
-		if len(l.diags) > before {
-			continue
-		}
-		if s.URL != "" && !strings.HasPrefix(s.URL, "http://") && !strings.HasPrefix(s.URL, "https://") {
-			l.errorf(b.Body.Attributes["url"].Expr.Range(), "Wrong url", "url is %q: write it as http://HOST:PORT, with or without /v1.", s.URL)
-		}
-		if s.Port > 65535 {
-			l.errorf(b.Body.Attributes["port"].Expr.Range(), "Wrong value", "port is %d: ports end at 65535.", s.Port)
-		}
-		if kind.Name == "sim" || kind.Name == "openai" {
-			for _, a := range engineAttrs {
-				if src, set := b.Body.Attributes[a.Name]; set {
-					l.errorf(src.NameRange, "Attribute without a meaning", "A server of framework %q takes no %s: it is for engines that sparkrun starts.", kind.Name, a.Name)
-				}
-			}
-		}
-		l.problems(b, kind, mergeValues(v, schema.Values{"url": schema.Plain(s.URL), "options": s.Options}))
-		if !s.Launches {
-			l.warnf(b.DefRange(), "Server that this version can't launch", "%s: this version starts servers on this machine only; apply refuses it unless url is set or nodes is left out.", s.Address)
-		}
+	}
+	l.problems(b, kind, mergeValues(v, schema.Values{"url": schema.Plain(s.URL), "options": s.Options}))
+	if !s.Launches {
+		l.warnf(b.DefRange(), "Server that this version can't launch", "%s: this version starts servers on this machine only; apply refuses it unless url is set or nodes is left out.", s.Address)
 	}
 }
 
@@ -130,7 +149,7 @@ func hasBlock(body *hclsyntax.Body, name string) bool {
 }
 
 // only decodes the one block of a type inside a block, with defaults where there is none.
-func (l *loader) only(body *hclsyntax.Body, name string, attrs []schema.Attr) schema.Values {
+func (l *loader) only(body *hclsyntax.Body, name string, attrs []schema.Attr, w where) schema.Values {
 	inside := &hclsyntax.Body{}
 	found := 0
 	for _, b := range body.Blocks {
@@ -144,7 +163,7 @@ func (l *loader) only(body *hclsyntax.Body, name string, attrs []schema.Attr) sc
 		inside = b.Body
 		l.known(inside, blockType(serverBlocks, name), nil)
 	}
-	return l.attrs(inside, attrs, where{binding: schema.Load})
+	return l.attrs(inside, attrs, w)
 }
 
 func mergeValues(a, b schema.Values) schema.Values {
@@ -174,7 +193,11 @@ func (l *loader) problems(b *hclsyntax.Block, kind schema.Kind, v schema.Values)
 		if a, ok := b.Body.Attributes[p.Attr]; ok {
 			at = a.Expr.Range()
 		}
-		l.errorf(at, p.Summary, "%s", p.Detail)
+		report := l.errorf
+		if p.Warning {
+			report = l.warnf
+		}
+		report(at, p.Summary, "%s", p.Detail)
 	}
 }
 
@@ -216,12 +239,13 @@ func (l *loader) nodesOf(b *hclsyntax.Block) []string {
 
 // options decodes options = {} by the kind's declarations, or as they are where the kind
 // is open.
-func (l *loader) options(b *hclsyntax.Block, kind schema.Kind) schema.Values {
+func (l *loader) options(b *hclsyntax.Block, kind schema.Kind, w where) schema.Values {
 	a, ok := b.Body.Attributes["options"]
 	if !ok {
 		return schema.Values{}
 	}
-	v, ok := l.scope.eval(a.Expr, where{what: "attribute options", binding: schema.Load})
+	w.what = "attribute options"
+	v, ok := l.scope.eval(a.Expr, w)
 	if !ok {
 		return schema.Values{}
 	}
@@ -237,6 +261,7 @@ func (l *loader) options(b *hclsyntax.Block, kind schema.Kind) schema.Values {
 			continue
 		}
 		var err error
+		near := ""
 		if kind.Options == nil {
 			out[name], err = plainValue(x)
 		} else {
@@ -253,13 +278,14 @@ func (l *loader) options(b *hclsyntax.Block, kind schema.Kind) schema.Values {
 			out[name], err = decode(x, o.Type, func(p string) string { return l.resolve(p, a.SrcRange.Filename) })
 			if t, is := out[name].(schema.Text); err == nil && is && len(o.Values) > 0 && !slices.Contains(o.Values, t.Reveal()) {
 				err = fmt.Errorf("%q is none of %s", t, strings.Join(o.Values, ", "))
+				near = onlyNear(t.Reveal(), o.Values)
 			}
 		}
 		if t, is := out[name].(schema.Text); err == nil && is && t.Sensitive() {
 			err = fmt.Errorf("it is sensitive, and options are shown in process lists")
 		}
 		if err != nil {
-			l.errorf(at, "Wrong value", "%s: %s.", name, err)
+			l.errorf(at, "Wrong value", "%s: %s.%s", name, err, near)
 			delete(out, name)
 		}
 	}

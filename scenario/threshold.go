@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
+	"sparkrun/scenario/addr"
 	"sparkrun/scenario/metric"
 	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
@@ -135,7 +136,7 @@ func (l *loader) meant(b *hclsyntax.Block, t *plan.Threshold) (cells []*plan.Cel
 		fits := true
 		for axis, want := range t.Where {
 			got, ok := c.Address.Value(axis)
-			fits = fits && ok && got == want
+			fits = fits && ok && (got == want || addr.Base(got) == want)
 		}
 		if !fits {
 			continue

@@ -286,7 +286,6 @@ func (l *loader) known(body *hclsyntax.Body, t BlockType, extra []schema.Attr) b
 
 // laterAttrs are designed and not built.
 var laterAttrs = map[string]string{
-	"benchmark.cache":    "every prompt begins with words of its own, so that no cell meets a cache of another",
 	"phase.until_stable": "use min_requests", "phase.first_turn_only": "leave it out", "phase.early_stop": "leave it out", "phase.burstiness": "use arrival = \"poisson\"",
 	"phase.replay": "use rate", "phase.speed": "use rate",
 	"request.retries":              "a failed request is counted as failed",
@@ -314,7 +313,7 @@ func (l *loader) attrs(body *hclsyntax.Body, attrs []schema.Attr, w where) schem
 		}
 		here := w
 		here.what = "attribute " + a.Name
-		if a.Binding == schema.Load {
+		if a.Binding == schema.Load && w.server == "" {
 			here.matrix, here.binding = nil, schema.Load
 		}
 		v, ok := l.scope.eval(src.Expr, here)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"sparkrun/runner/result"
 	"sparkrun/scenario/metric"
@@ -19,6 +20,7 @@ import (
 type console struct {
 	w     io.Writer
 	color bool
+	width int // of the terminal, 0 for none
 }
 
 func init() {
@@ -33,7 +35,7 @@ func newConsole(s plan.Sink, _ string, env Env) (Sink, error) {
 	case compatGenAI:
 		return &genaiConsole{w: env.Stdout}, nil
 	}
-	return &console{env.Stdout, env.Color}, nil
+	return &console{env.Stdout, env.Color, env.Width}, nil
 }
 
 func (*console) Begin(context.Context, *result.Run) error { return nil }
@@ -54,11 +56,11 @@ func (c *console) End(_ context.Context, r *result.Run) error {
 	} else {
 		for _, g := range grids(r.Entries) {
 			g.print(&b, note)
-			differences(&b, g.benchmark, r.Entries)
+			differences(&b, g.benchmark, r.Entries, c.width)
 		}
 	}
 	searches(&b, r.Entries)
-	doubts(&b, r.Entries)
+	doubts(&b, r.Entries, c.width)
 	for _, t := range r.Thresholds {
 		state := "met"
 		switch {
@@ -67,11 +69,11 @@ func (c *console) End(_ context.Context, r *result.Run) error {
 		case !t.Pass:
 			state = "NOT met"
 		}
-		fmt.Fprintf(&b, "threshold %s: %s by %s", t.Name, state, t.Address)
+		line := fmt.Sprintf("threshold %s: %s by %s", t.Name, state, t.Address)
 		if !t.Pass {
-			fmt.Fprintf(&b, ": %s", t.Message)
+			line += ": " + t.Message
 		}
-		b.WriteByte('\n')
+		b.WriteString(fold(line, c.width, 2) + "\n")
 	}
 	text := b.String()
 	if c.color {
@@ -162,7 +164,7 @@ func block(b *strings.Builder, e *result.Entry, note string) {
 }
 
 // doubts prints what is not ok: verdicts with their marks, and the error table.
-func doubts(b *strings.Builder, entries []result.Entry) {
+func doubts(b *strings.Builder, entries []result.Entry, width int) {
 	var t strings.Builder
 	w := tabwriter.NewWriter(&t, 0, 4, 2, ' ', 0)
 	for i := range entries {
@@ -183,6 +185,10 @@ func doubts(b *strings.Builder, entries []result.Entry) {
 		fmt.Fprintln(w)
 	}
 	w.Flush()
+	if width > 0 && widest(t.String()) > width {
+		t.Reset()
+		narrowDoubts(&t, entries, width)
+	}
 	if t.Len() > 0 {
 		fmt.Fprintf(b, "\nNot ok (* suspect, ! invalid or failed):\n%s", t.String())
 	}
@@ -194,10 +200,75 @@ func doubts(b *strings.Builder, entries []result.Entry) {
 		}
 	}
 	w.Flush()
+	if width > 0 && widest(t.String()) > width {
+		t.Reset()
+		for i := range entries {
+			for _, x := range entries[i].Errors {
+				fmt.Fprintf(&t, "%d × %s  %s\n%s\n", x.Count, x.Status, entries[i].Address, fold("    "+firstLine(x.Message), width, 4))
+			}
+		}
+	}
 	if t.Len() > 0 {
 		fmt.Fprintf(b, "\nErrors:\n%s", t.String())
 	}
 	b.WriteByte('\n')
+}
+
+// narrowDoubts has a reason a line under each cell, for terminals that a table is too wide for.
+func narrowDoubts(b *strings.Builder, entries []result.Entry, width int) {
+	for i := range entries {
+		e := &entries[i]
+		if e.Verdict == result.OK {
+			continue
+		}
+		fmt.Fprintf(b, "%s  %s\n", e.Verdict, e.Address)
+		var reasons []string
+		if e.Cause != "" {
+			reasons = append(reasons, firstLine(e.Cause))
+		}
+		for _, m := range e.Marks {
+			reasons = append(reasons, m.Name+": "+m.Why)
+		}
+		for _, reason := range reasons {
+			b.WriteString(fold("    "+reason, width, 6) + "\n")
+		}
+	}
+}
+
+// widest is how many characters the longest line has.
+func widest(text string) int {
+	most := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		most = max(most, utf8.RuneCountInString(line))
+	}
+	return most
+}
+
+// fold breaks a line between words where it is wider than a terminal (0: there is none), and
+// indents what follows.
+func fold(line string, width, indent int) string {
+	if width <= indent+20 || utf8.RuneCountInString(line) <= width {
+		return line
+	}
+	var b strings.Builder
+	at, margin := 0, len(line)-len(strings.TrimLeft(line, " "))
+	b.WriteString(line[:margin])
+	at = margin
+	for i, word := range strings.Fields(line) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case at+1+n > width:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			at = indent
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += n
+	}
+	return b.String()
 }
 
 func firstLine(s string) string {

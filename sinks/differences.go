@@ -26,23 +26,23 @@ func pairsOf(benchmark string, entries []result.Entry) (pairs []result.Compariso
 }
 
 // differences says which servers of a benchmark differ, and which are not known to.
-func differences(b *strings.Builder, benchmark string, entries []result.Entry) {
+func differences(b *strings.Builder, benchmark string, entries []result.Entry, width int) {
 	pairs, tested := pairsOf(benchmark, entries)
 	if len(pairs) == 0 {
 		return
 	}
 	if !tested {
-		fmt.Fprintf(b, "\nDifferences between servers: %s (that takes 4 repeats: repeat = 4).\n", result.NotTested)
+		fmt.Fprintf(b, "\n%s\n", fold(fmt.Sprintf("Differences between servers: %s (that takes 4 repeats: repeat = 4).", result.NotTested), width, 2))
 		return
 	}
-	fmt.Fprintf(b, "\nDifferences between servers in %s (Mann-Whitney over the repeats, p < 0.05):\n", result.Deciding)
+	fmt.Fprintf(b, "\n%s\n", fold(fmt.Sprintf("Differences between servers in %s (Mann-Whitney over the repeats, p < 0.05):", result.Deciding), width, 2))
 	w := tabwriter.NewWriter(b, 0, 4, 2, ' ', 0)
 	for _, c := range pairs {
 		fmt.Fprintf(w, "  %s\t%s against %s\t%s\n", cellOf(&c), server(c.Other), server(c.Base), decision(&c))
 	}
 	w.Flush()
 	if slices.ContainsFunc(pairs, func(c result.Comparison) bool { return c.Note == result.SameStart }) {
-		fmt.Fprintf(b, "  %s: the repeats of a server ran in one start of it, so that what changes from start to start is not in them.\n", result.SameStart)
+		b.WriteString(fold(fmt.Sprintf("  %s: the repeats of a server ran in one start of it, so that what changes from start to start is not in them.", result.SameStart), width, 4) + "\n")
 	}
 }
 

@@ -1,8 +1,10 @@
 package sinks
 
 import (
+	"archive/zip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"github.com/xuri/excelize/v2"
 
 	"sparkrun/runner/result"
+	"sparkrun/runner/table"
 	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
 )
@@ -28,14 +31,15 @@ const (
 // excel is a workbook. Raw data is streamed into it as cells end, so that memory does
 // not grow with the run; the other sheets are made at the end.
 type excel struct {
-	path   string
-	plan   *plan.Plan
-	axes   []string
-	file   *excelize.File
-	raw    *excelize.StreamWriter
-	sheets int // of raw data
-	rows   int // of the last of them, header included
-	styles struct{ head, number, note, best, bad int }
+	path    string
+	plan    *plan.Plan
+	axes    []string
+	columns []table.Column // of raw data
+	file    *excelize.File
+	raw     *excelize.StreamWriter
+	sheets  int // of raw data
+	rows    int // of the last of them, header included
+	styles  struct{ head, number, note, best, bad int }
 }
 
 func init() {
@@ -62,7 +66,7 @@ func (x *excel) Begin(_ context.Context, r *result.Run) (err error) {
 	if err := writable(x.path); err != nil {
 		return err
 	}
-	x.plan, x.axes, x.file = r.Plan, axes(r.Plan), excelize.NewFile()
+	x.plan, x.axes, x.columns, x.file = r.Plan, axes(r.Plan), requestColumns(r.Plan), excelize.NewFile()
 	if err := x.file.SetSheetName("Sheet1", sheetSummary); err != nil {
 		return err
 	}
@@ -112,8 +116,8 @@ func (x *excel) nextRaw() error {
 		return err
 	}
 	var head []any
-	for _, n := range requestHeader(x.plan) {
-		head = append(head, excelize.Cell{StyleID: x.styles.head, Value: n})
+	for _, c := range x.columns {
+		head = append(head, excelize.Cell{StyleID: x.styles.head, Value: c.Name})
 	}
 	return x.rawRow(head)
 }
@@ -131,7 +135,7 @@ func (x *excel) endRaw() error {
 	if err := x.raw.Flush(); err != nil {
 		return err
 	}
-	return x.filter(x.rawSheet(), len(requestHeader(x.plan)), x.rows)
+	return x.filter(x.rawSheet(), len(x.columns), x.rows)
 }
 
 // filter gives the header of a table its filters.
@@ -183,7 +187,7 @@ func (x *excel) reserved(name string) bool {
 
 func (x *excel) Cell(_ context.Context, c *result.Cell) error {
 	for i := range c.Records {
-		if err := x.rawRow(requestRow(x.axes, c.Plan, &c.Records[i])); err != nil {
+		if err := x.rawRow(untyped(x.columns, requestRow(x.axes, c.Plan, &c.Records[i]))); err != nil {
 			return err
 		}
 	}
@@ -200,12 +204,20 @@ func (x *excel) End(_ context.Context, r *result.Run) error {
 			return err
 		}
 	}
+	if err := errors.Join(x.onePageWide(sheetSummary, "landscape"), x.onePageWide(sheetParams, "landscape")); err != nil {
+		return err
+	}
 	for i, name := range x.benchSheets() {
 		if err := x.bench(name, x.plan.Benchmarks[i].Name, r.Entries); err != nil {
 			return err
 		}
 	}
-	return replace(x.path, func(w io.Writer) error { return x.file.Write(w) })
+	return replace(x.path, func(w io.Writer) error {
+		// excelize puts the whole archive together in memory unless it is given one that it
+		// can't: a million rows would take 600 MB.
+		x.file.SetZipWriter(func(io.Writer) excelize.ZipWriter { return zip.NewWriter(w) })
+		return x.file.Write(io.Discard)
+	})
 }
 
 // sheet writes rows one under the other and remembers the first error.
@@ -236,19 +248,16 @@ func (s *sheet) add(style int, values ...any) {
 func (x *excel) bench(name, benchmark string, entries []result.Entry) error {
 	s := &sheet{file: x.file, name: name}
 	var head []any
-	for _, c := range flat(x.plan, &result.Entry{}) {
-		head = append(head, c.name)
+	columns := entryColumns(x.plan)
+	for _, c := range columns {
+		head = append(head, c.Name)
 	}
 	s.add(x.styles.head, head...)
 	for i := range entries {
 		if entries[i].Benchmark != benchmark {
 			continue
 		}
-		var row []any
-		for _, c := range flat(x.plan, &entries[i]) {
-			row = append(row, c.value)
-		}
-		s.add(0, row...)
+		s.add(0, untyped(columns, entryRow(x.plan, &entries[i]))...)
 	}
 	if s.err == nil {
 		s.err = x.file.SetPanes(name, &excelize.Panes{Freeze: true, XSplit: 1, YSplit: 1, TopLeftCell: "B2", ActivePane: "bottomRight"})
@@ -299,6 +308,7 @@ func (x *excel) parameters(r *result.Run) error {
 	}
 	section("variables", variables)
 	section("servers", servers)
+	section("servers as they were found", found(r))
 	section("datasets", datasets)
 	section("benchmarks", benchmarks)
 	if s.err == nil {

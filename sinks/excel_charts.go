@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/xuri/excelize/v2"
@@ -83,6 +84,7 @@ func (x *excel) charts(r *result.Run) error {
 				line := excelize.LineOptions{Type: excelize.LineSolid, Width: 1.75, Fill: fill}
 				chart.Series = append(chart.Series, excelize.ChartSeries{
 					Name: s.name, Categories: s.column(c.x + 1), Values: s.column(c.y + 1),
+					Fill: fill, // of the line too
 					Line: line, Marker: excelize.ChartMarker{Symbol: "circle", Size: 6, Fill: fill, Border: line},
 				})
 			}
@@ -92,7 +94,24 @@ func (x *excel) charts(r *result.Run) error {
 		}
 		row += (len(excelCharts) + 1) / 2 * chartRows
 	}
-	return nil
+	if row == 1 {
+		return nil
+	}
+	left, _ := excelize.ColumnNumberToName(dataColumn) // small numbers have names
+	right, _ := excelize.ColumnNumberToName(dataColumn + 1 + len(chartNumbers))
+	printed, _ := excelize.ColumnNumberToName(dataColumn - 2)
+	return errors.Join(
+		x.file.SetColWidth(sheetCharts, left, right, 18), x.onePageWide(sheetCharts, "portrait"),
+		x.file.SetDefinedName(&excelize.DefinedName{Name: "_xlnm.Print_Area", Scope: sheetCharts, RefersTo: fmt.Sprintf("%s!$A$1:$%s$%d", sheetCharts, printed, row)}),
+	)
+}
+
+// onePageWide lets a sheet be printed without columns on pages of their own.
+func (x *excel) onePageWide(sheet, orientation string) error {
+	return errors.Join(
+		x.file.SetSheetProps(sheet, &excelize.SheetPropsOptions{FitToPage: ptr(true)}),
+		x.file.SetPageLayout(sheet, &excelize.PageLayoutOptions{Orientation: &orientation, FitToWidth: ptr(1), FitToHeight: ptr(0)}),
+	)
 }
 
 func chartTitle(column int, axis string) string {

@@ -1,49 +1,88 @@
 package sinks
 
 import (
-	"math"
 	"slices"
 	"strings"
 
 	"sparkrun/runner/record"
 	"sparkrun/runner/result"
+	"sparkrun/runner/table"
 	"sparkrun/scenario/metric"
 	"sparkrun/scenario/plan"
 )
 
-// column is a named value of a flat row; nil is undefined.
+// column is a typed value of a flat row.
 type column struct {
-	name  string
-	value any
+	table.Column
+	value table.Value
 }
 
 // flat is an entry as one row. The columns are the same for all entries of a run.
 func flat(p *plan.Plan, e *result.Entry) []column {
-	row := []column{{"cell", e.Address}, {"benchmark", e.Benchmark}, {"server", e.Server}, {"framework", e.Framework}, {"model", e.Model}, {"dataset", e.Dataset}}
+	var row []column
+	text := func(name string, v table.Value) {
+		row = append(row, column{table.Column{Name: name, Type: table.Text, Few: true}, v})
+	}
+	for _, t := range [][2]string{{"cell", e.Address}, {"benchmark", e.Benchmark}, {"server", e.Server}, {"framework", e.Framework}, {"model", e.Model}, {"dataset", e.Dataset}} {
+		text(t[0], table.TextOf(t[1]))
+	}
 	for _, a := range axes(p) {
-		var v any
+		var v table.Value
 		if s, ok := e.Matrix[a]; ok {
-			v = s
+			v = table.TextOf(s)
 		}
-		row = append(row, column{"axis_" + a, v})
+		text("axis_"+a, v)
 	}
 	var marks []string
 	for _, m := range e.Marks {
 		marks = append(marks, m.Name)
 	}
-	row = append(row, column{"repeat", e.Repeat}, column{"phase", e.Phase}, column{"verdict", string(e.Verdict)}, column{"marks", strings.Join(marks, " ")}, column{"cause", e.Cause})
+	row = append(row, column{table.Column{Name: "repeat", Type: table.Whole, Few: true}, table.WholeOf(int64(e.Repeat))})
+	for _, t := range [][2]string{{"phase", e.Phase}, {"verdict", string(e.Verdict)}, {"marks", strings.Join(marks, " ")}, {"cause", e.Cause}} {
+		text(t[0], table.TextOf(t[1]))
+	}
 	for _, path := range paths(p) {
-		name := strings.TrimPrefix(strings.TrimPrefix(path, "metrics."), "throughput.")
-		row = append(row, column{name, number(e.Value(path))})
+		c := column{Column: table.Column{Name: strings.TrimPrefix(strings.TrimPrefix(path, "metrics."), "throughput."), Type: table.Real}}
+		if counts(path) {
+			c.Type = table.Whole
+		}
+		if f := e.Value(path); f != nil {
+			c.value = table.Number(c.Type, *f)
+		}
+		row = append(row, c)
 	}
 	return row
 }
 
+// number is a number as spreadsheets take it, nil for null.
 func number(f *float64) any {
 	if f == nil {
 		return nil
 	}
 	return *f
+}
+
+// counts reports whether a path is a count: a whole number.
+func counts(path string) bool {
+	return strings.HasSuffix(path, ".count") || strings.HasPrefix(path, "requests.") && path != "requests.success_rate"
+}
+
+// entryColumns are the columns of flat.
+func entryColumns(p *plan.Plan) []table.Column {
+	var columns []table.Column
+	for _, c := range flat(p, &result.Entry{}) {
+		columns = append(columns, c.Column)
+	}
+	return columns
+}
+
+// entryRow is an entry under entryColumns.
+func entryRow(p *plan.Plan, e *result.Entry) []table.Value {
+	var row []table.Value
+	for _, c := range flat(p, e) {
+		row = append(row, c.value)
+	}
+	return row
 }
 
 // axes are the names of all axes of a plan, in the order they come up.
@@ -102,45 +141,42 @@ func paths(p *plan.Plan) []string {
 	return all
 }
 
-// requestHeader are the columns of a request's row.
-func requestHeader(p *plan.Plan) []string {
-	names := []string{"cell", "benchmark"}
+// requestColumns are the columns of a request's row.
+func requestColumns(p *plan.Plan) []table.Column {
+	columns := []table.Column{{Name: "cell", Few: true}, {Name: "benchmark", Few: true}}
 	for _, a := range axes(p) {
-		names = append(names, "axis_"+a)
+		columns = append(columns, table.Column{Name: "axis_" + a, Few: true})
 	}
-	names = append(names, "repeat", "phase", "measured")
+	columns = append(columns, table.Column{Name: "repeat", Type: table.Whole, Few: true}, table.Column{Name: "phase", Few: true}, table.Column{Name: "measured", Type: table.Flag})
 	for _, f := range result.Fields() {
-		names = append(names, f.Name)
+		columns = append(columns, f.Column())
 	}
-	return names
+	return columns
 }
 
-// requestRow is a request as one row under requestHeader.
-func requestRow(axes []string, c *plan.Cell, rec *record.Record) []any {
-	row := []any{c.Name, c.Address.Benchmark}
+// requestRow is a request as one row under requestColumns.
+func requestRow(axes []string, c *plan.Cell, rec *record.Record) []table.Value {
+	row := []table.Value{table.TextOf(c.Name), table.TextOf(c.Address.Benchmark)}
 	for _, a := range axes {
 		if v, ok := c.Address.Value(a); ok {
-			row = append(row, v)
+			row = append(row, table.TextOf(v))
 		} else {
-			row = append(row, nil)
+			row = append(row, table.Value{})
 		}
 	}
 	ph := &c.Phases[rec.Phase]
-	row = append(row, c.Address.Repeat, ph.Name, ph.Measure)
+	row = append(row, table.WholeOf(int64(c.Address.Repeat)), table.TextOf(ph.Name), table.FlagOf(ph.Measure))
 	for _, f := range result.Fields() {
-		if f.Text != nil {
-			if s := f.Text(rec); s != "" {
-				row = append(row, s)
-			} else {
-				row = append(row, nil)
-			}
-			continue
-		}
-		if v := f.Value(rec); math.IsNaN(v) || math.IsInf(v, 0) {
-			row = append(row, nil)
-		} else {
-			row = append(row, v)
-		}
+		row = append(row, f.Of(rec))
 	}
 	return row
+}
+
+// untyped are the values as other libraries take them, nil for null.
+func untyped(columns []table.Column, row []table.Value) []any {
+	out := make([]any, len(row))
+	for i, v := range row {
+		out[i] = v.Any(columns[i].Type)
+	}
+	return out
 }

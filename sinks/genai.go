@@ -153,7 +153,7 @@ func (c *genaiConsole) End(_ context.Context, r *result.Run) error {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%.3f\t%.2f\t%.2f\t%.3f\t%.3f\t%.2f\t\n", q.server, q.scenario, q.concurrency, q.ttft, q.speed, q.output, q.latency, q.requests, q.total)
 	}
 	w.Flush()
-	doubts(&b, r.Entries)
+	doubts(&b, r.Entries, 0)
 	_, err := io.WriteString(c.w, b.String())
 	return err
 }

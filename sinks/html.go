@@ -76,6 +76,12 @@ func newHTML(s plan.Sink, dir string, _ Env) (Sink, error) {
 func (h *html) Path() string { return h.path }
 
 func (h *html) Begin(_ context.Context, r *result.Run) error {
+	h.begin(r)
+	return writable(h.path)
+}
+
+// begin takes what is known of a run before its first cell.
+func (h *html) begin(r *result.Run) {
 	h.data = htmlData{
 		Distributions: map[string]map[string]result.Distribution{}, Timelines: map[string]*result.Timeline{},
 		Files: scenarioFiles(r.Plan), Variables: [][2]string{}, Servers: [][2]string{},
@@ -96,7 +102,15 @@ func (h *html) Begin(_ context.Context, r *result.Run) error {
 	for _, n := range slices.Concat(metric.Request(), []metric.Number{metric.ITL}, metric.Throughput(), metric.Counts()) {
 		h.data.MetricDocs = append(h.data.MetricDocs, [2]string{n.Name, n.Doc})
 	}
-	return writable(h.path)
+}
+
+// found are the servers of a run as they were found, in words.
+func found(r *result.Run) [][2]string {
+	var rows [][2]string
+	for i := range r.Servers {
+		rows = append(rows, [2]string{r.Servers[i].Server + " as found (" + r.Servers[i].ID + ")", r.Servers[i].Text()})
+	}
+	return rows
 }
 
 // described is a server in words: framework, place, and the engine's flags.
@@ -146,26 +160,30 @@ func (h *html) Cell(_ context.Context, c *result.Cell) error {
 }
 
 func (h *html) End(_ context.Context, r *result.Run) error {
-	h.data.Run, h.data.Cells, h.data.Thresholds = r, r.Entries, r.Thresholds
-	if h.data.Cells == nil {
-		h.data.Cells = []result.Entry{}
-	}
-	if h.data.Thresholds == nil {
-		h.data.Thresholds = []result.ThresholdResult{}
-	}
-	data, err := json.Marshal(h.data) // escapes <, > and &, so that no text can end the script
-	if err != nil {
-		return err
-	}
+	h.data.Servers = append(h.data.Servers, found(r)...)
+	h.data.results(r, r.Entries, r.Thresholds)
 	return replace(h.path, func(w io.Writer) error {
 		out := bufio.NewWriter(w)
-		err := page.Execute(out, map[string]any{
-			"Title": r.Scenario + " " + r.ID, "Data": template.JS(data),
-			"CSS": template.CSS(pageCSS), "UPlotCSS": template.CSS(uPlotCSS), "JS": template.JS(pageJS), "UPlotJS": template.JS(uPlotJS),
-		})
-		if err != nil {
+		if err := h.data.write(out, ""); err != nil {
 			return err
 		}
 		return out.Flush()
+	})
+}
+
+// results are those of the cells so far; lists are never null in the page's JSON.
+func (d *htmlData) results(r *result.Run, entries []result.Entry, thresholds []result.ThresholdResult) {
+	d.Run, d.Cells, d.Thresholds = r, append([]result.Entry{}, entries...), append([]result.ThresholdResult{}, thresholds...)
+}
+
+// write writes the page; live is the script of one that is served while the run goes on.
+func (d *htmlData) write(w io.Writer, live string) error {
+	data, err := json.Marshal(d) // escapes <, > and &, so that no text can end the script
+	if err != nil {
+		return err
+	}
+	return page.Execute(w, map[string]any{
+		"Title": d.Run.Scenario + " " + d.Run.ID, "Data": template.JS(data), "Live": template.JS(live),
+		"CSS": template.CSS(pageCSS), "UPlotCSS": template.CSS(uPlotCSS), "JS": template.JS(pageJS), "UPlotJS": template.JS(uPlotJS),
 	})
 }

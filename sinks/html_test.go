@@ -137,3 +137,72 @@ func TestHTMLDataEndsNoScript(t *testing.T) {
 		t.Error("the scenario's name is markup")
 	}
 }
+
+// TestHTMLHoverAndFilter: in a real browser a point says what it is under the mouse, a filter takes
+// its cells off tables and charts and gives them back, and the eight charts of genai-bench are there.
+func TestHTMLHoverAndFilter(t *testing.T) {
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("chromium is not installed (apt-get install chromium)")
+	}
+	run, cells := sample()
+	dir, _ := through(t, "html", schema.Values{}, run, cells...)
+	path := filepath.Join(dir, "report.html")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A script does what a person would and writes what it saw.
+	script := `<script>
+addEventListener("load", () => setTimeout(async () => {
+  const saw = {}, heads = () => [...document.querySelector("h2 + .scroll thead").querySelectorAll("th")].map(h => h.textContent).filter(Boolean).join(" ");
+  const over = document.querySelector(".u-over"), box = over.getBoundingClientRect(), tip = over.closest("figure").querySelector(".tip");
+  for (let x = 2; x < box.width && tip.style.display !== "block"; x += 6) for (let y = 2; y < box.height && tip.style.display !== "block"; y += 6) {
+    over.dispatchEvent(new MouseEvent("mousemove", { clientX: box.left + x, clientY: box.top + y, bubbles: true }));
+  }
+  saw.tip = tip.textContent;
+  saw.before = heads();
+  const check = [...document.querySelectorAll(".filters input[type=checkbox]")].find(c => c.parentElement.textContent.trim() === "vllm");
+  check.click();
+  saw.filtered = heads();
+  await new Promise(done => setTimeout(done, 50)); // charts are drawn a moment later
+  saw.series = [...document.querySelector("figure").querySelectorAll(".u-legend .u-series")].map(l => l.textContent).join(" ");
+  check.click();
+  saw.after = heads();
+  const details = [...document.querySelectorAll("details")].find(d => d.textContent.startsWith("The eight charts"));
+  details.open = true;
+  setTimeout(() => {
+    saw.eight = [...details.querySelectorAll("figure")].map(f => f.querySelector("figcaption").textContent + (f.querySelector("canvas") ? "" : " without values")).join("; ");
+    document.body.append(Object.assign(document.createElement("pre"), { id: "saw", textContent: JSON.stringify(saw) }));
+  }, 300);
+}, 300));
+</script></body>`
+	if err := os.WriteFile(path, []byte(strings.Replace(string(b), "</body>", script, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	dom, err := exec.CommandContext(ctx, browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(), "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000", "--dump-dom", "file://"+path).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, ok := strings.Cut(string(dom), `<pre id="saw">`)
+	if !ok {
+		t.Fatal("the script did not come to its end")
+	}
+	text, _, _ = strings.Cut(text, "</pre>")
+	var saw struct{ Tip, Before, Filtered, Series, After, Eight string }
+	if err := json.Unmarshal([]byte(strings.NewReplacer("&gt;", ">", "&lt;", "<", "&amp;", "&").Replace(text)), &saw); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	if !strings.Contains(saw.Tip, "users = ") || !strings.Contains(saw.Tip, "output tokens/s: ") {
+		t.Errorf("under the mouse a point says %q", saw.Tip)
+	}
+	if saw.Before != "vllm sglang" || saw.Filtered != "sglang" || saw.After != saw.Before || strings.Contains(saw.Series, "vllm") || !strings.Contains(saw.Series, "sglang") {
+		t.Errorf("filtered: %+v", saw)
+	}
+	// 50 requests have no p99.
+	if want := "Output speed per request; Mean TTFT; Mean latency; Error rate; Output speed per request; Mean TTFT; P90 latency; P99 latency without values"; saw.Eight != want {
+		t.Errorf("the eight charts are %s", saw.Eight)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 
 	"sparkrun/runner/result"
+	"sparkrun/runner/table"
 	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
 )
@@ -24,24 +25,58 @@ func init() {
 
 var rowsAttr = schema.Attr{Name: "rows", Type: schema.String, Default: schema.Plain("cells"), Values: []string{"cells", "requests"}, Doc: "A line per cell and measured phase, or per request."}
 
-// lines is a sink that writes a line a cell or a request as cells end.
-type lines struct {
-	path     string
+// rows are what a sink of lines or of a table writes: a row a cell and measured phase, or a
+// row a request.
+type rows struct {
 	requests bool
-	format   func(w io.Writer, names []string, row []any) error
-	header   bool
-	file     *os.File
 	plan     *plan.Plan
 	axes     []string
-	names    []string
+	columns  []table.Column
+}
+
+func newRows(s plan.Sink) rows { return rows{requests: s.Values.String("rows") == "requests"} }
+
+// begin finds the columns.
+func (o *rows) begin(p *plan.Plan) {
+	o.plan, o.axes, o.columns = p, axes(p), entryColumns(p)
+	if o.requests {
+		o.columns = requestColumns(p)
+	}
+}
+
+// each hands over the rows of a cell.
+func (o *rows) each(c *result.Cell, write func(row []table.Value) error) error {
+	if !o.requests {
+		for i := range c.Entries {
+			if err := write(entryRow(o.plan, &c.Entries[i])); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for i := range c.Records {
+		if err := write(requestRow(o.axes, c.Plan, &c.Records[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lines is a sink that writes a line a cell or a request as cells end.
+type lines struct {
+	rows
+	path   string
+	format func(w io.Writer, columns []table.Column, row []any) error
+	header bool
+	file   *os.File
 }
 
 func newJSONL(s plan.Sink, dir string, _ Env) (Sink, error) {
-	return &lines{path: pathOf(s, dir), requests: s.Values.String("rows") == "requests", format: jsonLine}, nil
+	return &lines{rows: newRows(s), path: pathOf(s, dir), format: jsonLine}, nil
 }
 
 func newCSV(s plan.Sink, dir string, _ Env) (Sink, error) {
-	return &lines{path: pathOf(s, dir), requests: s.Values.String("rows") == "requests", format: csvLine, header: true}, nil
+	return &lines{rows: newRows(s), path: pathOf(s, dir), format: csvLine, header: true}, nil
 }
 
 func (s *lines) Path() string { return s.path }
@@ -53,42 +88,22 @@ func (s *lines) Begin(_ context.Context, r *result.Run) (err error) {
 	if s.file, err = os.Create(s.path); err != nil {
 		return err
 	}
-	s.plan, s.axes = r.Plan, axes(r.Plan)
-	if s.requests {
-		s.names = requestHeader(r.Plan)
-	} else {
-		for _, c := range flat(r.Plan, &result.Entry{}) {
-			s.names = append(s.names, c.name)
-		}
-	}
+	s.begin(r.Plan)
 	if !s.header {
 		return nil
 	}
-	row := make([]any, len(s.names))
-	for i, n := range s.names {
-		row[i] = n
+	row := make([]any, len(s.columns))
+	for i, c := range s.columns {
+		row[i] = c.Name
 	}
-	return s.format(s.file, s.names, row)
+	return s.format(s.file, s.columns, row)
 }
 
 func (s *lines) Cell(_ context.Context, c *result.Cell) error {
 	w := bufio.NewWriterSize(s.file, 1<<16)
-	if s.requests {
-		for i := range c.Records {
-			if err := s.format(w, s.names, requestRow(s.axes, c.Plan, &c.Records[i])); err != nil {
-				return err
-			}
-		}
-		return w.Flush()
-	}
-	for i := range c.Entries {
-		var row []any
-		for _, col := range flat(s.plan, &c.Entries[i]) {
-			row = append(row, col.value)
-		}
-		if err := s.format(w, s.names, row); err != nil {
-			return err
-		}
+	err := s.each(c, func(row []table.Value) error { return s.format(w, s.columns, untyped(s.columns, row)) })
+	if err != nil {
+		return err
 	}
 	return w.Flush()
 }
@@ -100,18 +115,18 @@ func (s *lines) End(context.Context, *result.Run) error {
 	return s.file.Close()
 }
 
-func jsonLine(w io.Writer, names []string, row []any) error {
+func jsonLine(w io.Writer, columns []table.Column, row []any) error {
 	var b bytes.Buffer
 	b.WriteByte('{')
-	for i, n := range names {
+	for i, c := range columns {
 		if i > 0 {
 			b.WriteByte(',')
 		}
 		v, err := json.Marshal(row[i])
 		if err != nil {
-			return fmt.Errorf("column %s: %w", n, err)
+			return fmt.Errorf("column %s: %w", c.Name, err)
 		}
-		b.WriteString(strconv.Quote(n))
+		b.WriteString(strconv.Quote(c.Name))
 		b.WriteByte(':')
 		b.Write(v)
 	}
@@ -120,7 +135,7 @@ func jsonLine(w io.Writer, names []string, row []any) error {
 	return err
 }
 
-func csvLine(w io.Writer, _ []string, row []any) error {
+func csvLine(w io.Writer, _ []table.Column, row []any) error {
 	out := make([]string, len(row))
 	for i, v := range row {
 		switch v := v.(type) {

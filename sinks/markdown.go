@@ -66,6 +66,12 @@ func (s *markdown) End(_ context.Context, r *result.Run) error {
 		}
 	}
 	s.doubts(&b, r.Entries)
+	if rows := found(r); len(rows) > 0 {
+		b.WriteString("\nServers:\n\n")
+		for _, row := range rows {
+			fmt.Fprintf(&b, "- %s: %s\n", plain(row[0]), plain(row[1]))
+		}
+	}
 	return replace(s.path, func(w io.Writer) error {
 		_, err := io.WriteString(w, b.String())
 		return err

@@ -35,7 +35,7 @@ func (c *seedConsole) Cell(_ context.Context, cell *result.Cell) error {
 }
 
 func (c *seedConsole) End(_ context.Context, r *result.Run) error {
-	doubts(&c.text, r.Entries)
+	doubts(&c.text, r.Entries, 0)
 	_, err := io.WriteString(c.w, c.text.String())
 	return err
 }

@@ -26,6 +26,7 @@ type Env struct {
 	Stdout io.Writer
 	Color  bool
 	Width  int
+	Again  bool // an old run is played: there is nobody to serve it to
 }
 
 // Type is a registered sink type.

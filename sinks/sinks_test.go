@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/csv"
@@ -8,9 +9,12 @@ import (
 	"encoding/xml"
 	"flag"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -434,5 +438,167 @@ func TestEverySink(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s begins in a folder that can't be made", k.Name)
 		}
+	}
+}
+
+// TestNarrowConsole: on a narrow terminal no line of what is not ok is broken inside a word, or
+// wider than the terminal.
+func TestNarrowConsole(t *testing.T) {
+	run, _ := sample()
+	run.Entries[0].Add("client_limited", "this client sent requests up to 13.5 ms late (p99), more than its numbers can bear: give it more CPU, or less load")
+	run.Entries[0].Errors = []result.ErrorCount{{Status: "timeout", Count: 3, Message: strings.Repeat("no answer came in time ", 6)}}
+	wide, narrow := new(bytes.Buffer), new(bytes.Buffer)
+	for width, out := range map[int]*bytes.Buffer{0: wide, 80: narrow} {
+		if err := (&console{w: out, width: width}).End(t.Context(), run); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := widest(narrow.String()); n > 80 {
+		t.Errorf("a line of %d characters:\n%s", n, narrow)
+	}
+	if got, want := strings.Fields(narrow.String()), strings.Fields(wide.String()); len(got) < len(want)*9/10 {
+		t.Errorf("%d words of %d are left", len(got), len(want))
+	}
+	for _, want := range []string{"\nsuspect  benchmark.chat[server=vllm,users=16]#1\n    client_limited: this client sent", "\n3 × timeout  benchmark.chat[server=vllm,users=16]#1\n    no answer"} {
+		if !strings.Contains(narrow.String(), want) {
+			t.Errorf("no %q in\n%s", want, narrow)
+		}
+	}
+}
+
+// TestChartColours: each engine's line has a colour of its own, that of its points; excelize takes
+// it from the series.
+func TestChartColours(t *testing.T) {
+	dir, _ := play(t, "excel", nil)
+	z, err := zip.OpenReader(filepath.Join(dir, "report.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	f, err := z.Open("xl/charts/chart1.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, colour := range lineColours[:2] {
+		if !strings.Contains(string(b), `<spPr><a:ln cap="rnd" w="22225"><a:solidFill><a:srgbClr val="`+colour) {
+			t.Errorf("no line is %s", colour)
+		}
+	}
+}
+
+// TestExcelAgainstSummary: every cell of the benchmark's sheet and of the summary's grid is what
+// summary.json has there, empty where that has null.
+func TestExcelAgainstSummary(t *testing.T) {
+	dir, _ := play(t, "excel", nil)
+	f, err := excelize.OpenFile(filepath.Join(dir, "report.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	jsonDir, _ := play(t, "json", nil)
+	b, err := os.ReadFile(filepath.Join(jsonDir, "results.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var summary struct{ Cells []map[string]any }
+	if err := json.Unmarshal(b, &summary); err != nil {
+		t.Fatal(err)
+	}
+	alike := func(a, b float64) bool { return math.Abs(a-b) <= 1e-13*math.Abs(b) } // 15 digits are shown
+	// at is the path that a column is named after, as the file has it.
+	at := func(cell map[string]any, column string) (any, bool) {
+		for _, group := range []string{"", "metrics.", "throughput."} {
+			var v any = cell
+			ok := true
+			for _, key := range strings.Split(group+column, ".") {
+				m, is := v.(map[string]any)
+				if !is {
+					ok = v == nil && m == nil // below null all is null
+					v = nil
+					break
+				}
+				if v, ok = m[key]; !ok {
+					break
+				}
+			}
+			if ok {
+				return v, true
+			}
+		}
+		return nil, false
+	}
+	rows, err := f.GetRows("chat", excelize.Options{RawCellValue: true})
+	if err != nil || len(rows) != 1+len(summary.Cells) {
+		t.Fatalf("%d rows of %d cells, %v", len(rows), len(summary.Cells), err)
+	}
+	compared := 0
+	for i, cell := range summary.Cells {
+		for n, column := range rows[0] {
+			got := ""
+			if n < len(rows[i+1]) {
+				got = rows[i+1][n]
+			}
+			if axis, ok := strings.CutPrefix(column, "axis_"); ok {
+				column = "matrix." + axis
+			}
+			if column == "cell" {
+				column = "address"
+			}
+			want, ok := at(cell, column)
+			switch w := want.(type) {
+			case []any, map[string]any: // marks are their names
+				continue
+			case nil:
+				if got != "" && ok {
+					t.Errorf("%s of %s is %q, and null in the summary", column, rows[i+1][0], got)
+				}
+			case float64:
+				v, err := strconv.ParseFloat(got, 64)
+				if err != nil || !alike(v, w) {
+					t.Errorf("%s of %s is %q, and %v in the summary", column, rows[i+1][0], got, w)
+				}
+				compared++
+			default:
+				if got != fmt.Sprint(w) {
+					t.Errorf("%s of %s is %q, and %v in the summary", column, rows[i+1][0], got, w)
+				}
+				compared++
+			}
+		}
+	}
+	if compared < 400 {
+		t.Errorf("only %d values were compared", compared)
+	}
+	// The grid: a row a number and load, a column an engine.
+	grid, err := f.GetRows("Summary", excelize.Options{RawCellValue: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared = 0
+	for _, row := range grid {
+		if len(row) != 4 || !strings.HasPrefix(row[1], "users=") {
+			continue
+		}
+		for k, engine := range []string{"vllm", "sglang"} {
+			for _, cell := range summary.Cells {
+				if m := cell["matrix"].(map[string]any); m["server"] != engine || "users="+m["users"].(string) != row[1] {
+					continue
+				}
+				if want, ok := at(cell, row[0]); ok && want != nil && row[0] != "verdict" {
+					if v, err := strconv.ParseFloat(row[2+k], 64); err != nil || !alike(v, want.(float64)) {
+						t.Errorf("%s %s of %s is %q, and %v in the summary", row[0], row[1], engine, row[2+k], want)
+					}
+					compared++
+				}
+			}
+		}
+	}
+	if compared < 20 {
+		t.Errorf("only %d values of the grid were compared", compared)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"sparkrun/scenario/plan"
@@ -101,10 +102,15 @@ type Facts struct {
 	BootID   string `json:"boot_id"`
 	CPU      string `json:"cpu"`
 	Cores    int    `json:"cores"`
-	GPUs     bool   `json:"gpus"` // NVIDIA ones, with their driver
+	GPUs     bool   `json:"gpus"`   // NVIDIA ones, with their driver
+	GPU      string `json:"gpu"`    // their model, "2 × …" for several
+	Driver   string `json:"driver"` // its version
 	MemTotal uint64 `json:"mem_total_bytes"`
 	MemFree  uint64 `json:"mem_available_bytes"`
 }
+
+// UnifiedMemory reports whether the GPU's memory is the machine's own, as on a DGX Spark.
+func (f Facts) UnifiedMemory() bool { return strings.Contains(f.GPU, "GB10") }
 
 // Node is a machine on which servers run.
 type Node interface {
@@ -157,12 +163,15 @@ func (in LaunchInput) Path(inContainer bool, name string) string {
 // Launch is how one rank of a server is started. A pure value: plan prints it.
 type Launch struct {
 	Argv     []string
+	Program  string // the engine's among Argv, "" for Argv[0]
 	Name     string // what the program sees as argv[0], "" for Argv[0]
 	Env      map[string]schema.Text
 	Port     int
 	Lifeline bool
-	Files    []File
-	Image    string // of the container that Argv runs in; "": it is a process of the node
+	// MemoryShare is the share of the GPU's whole memory that must be free for it to start.
+	MemoryShare float64
+	Files       []File
+	Image       string // of the container that Argv runs in; "": it is a process of the node
 	Container
 }
 
@@ -237,6 +246,20 @@ type Framework interface {
 	Launch(s plan.Server, in LaunchInput) ([]Launch, error)
 	// Ready asks once whether the server can generate with the model; it returns the model id.
 	Ready(ctx context.Context, c *http.Client, ep Endpoint) (model string, err error)
+	// Identify asks a server that is ready what it is.
+	Identify(ctx context.Context, c *http.Client, ep Endpoint) Identity
+	// ResetCache empties the server's prefix cache, if the kind has a call for that; Refused
+	// where it has none.
+	ResetCache(ctx context.Context, c *http.Client, ep Endpoint) error
+	// CacheHits is how many prompt tokens the server's counters say it has found in its
+	// prefix cache; false where it does not say.
+	CacheHits(ctx context.Context, c *http.Client, ep Endpoint) (tokens float64, ok bool)
+}
+
+// Identity is what a server says of itself; empty where it does not.
+type Identity struct {
+	Version string
+	Says    map[string]string // limits, model, switches
 }
 
 // Refused is Ready's error where waiting longer cannot help: a wrong key, a model that

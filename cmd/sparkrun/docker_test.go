@@ -177,10 +177,15 @@ variable "memory" {
   type    = string
   default = null
 }
+variable "stall" {
+  type    = string
+  default = "10m"
+}
 
 server "a" {
   framework = "command"
   image     = var.image
+  model     = "m"
   port      = var.port
   command   = ["/faultserver", "-life", var.life, "-port", "{port}", "--", "a b", "$HOME 'x' \"y\"", "{\"k\": [1]}", "two\nlines", "日本"]
   mounts    = []
@@ -192,6 +197,9 @@ server "a" {
   }
   stop {
     grace = "1s"
+  }
+  ready {
+    stall = var.stall
   }
 }
 
@@ -268,6 +276,10 @@ func TestContainers(t *testing.T) {
 		if !regexp.MustCompile(`"type":"created".*"kind":"container".*"image":"sha256:[0-9a-f]{64}"`).Match(jour) || strings.Contains(string(jour), token) {
 			t.Errorf("%s", jour)
 		}
+		summary, _ := os.ReadFile(filepath.Join(dir, "results/scenario/one/summary.json"))
+		if !regexp.MustCompile(`(?s)"image": "sparkrun-test/faultserver:1",\s+"image_digest": "sha256:[0-9a-f]{64}".*"argv": \[\s+"/faultserver",.*"PORT",.*"two\\nlines",\s+"日本"`).Match(summary) {
+			t.Errorf("the container is not found as it is:\n%.3000s", summary)
+		}
 		nothingLeft(t)
 	})
 	t.Run("secret", func(t *testing.T) {
@@ -288,6 +300,18 @@ func TestContainers(t *testing.T) {
 	})
 	t.Run("killed for want of memory", func(t *testing.T) {
 		apply(t, "greedy", "", `LAUNCH_OUT_OF_MEMORY: .*exit status 137, killed for want of memory`, "--var", "life=greedy", "--var", "memory=64m")
+		nothingLeft(t)
+	})
+	t.Run("never ready", func(t *testing.T) {
+		apply(t, "silent", "", `READY_STALLED: .*no progress for 1s`, "--var", "life=silent", "--var", "stall=1s")
+		nothingLeft(t)
+	})
+	t.Run("another model", func(t *testing.T) {
+		apply(t, "wrong", "", `READY_WRONG_MODEL: .*it serves other`, "--var", "life=wrong_model")
+		nothingLeft(t)
+	})
+	t.Run("dies in mid-load", func(t *testing.T) {
+		apply(t, "dies", "", `MEASURE_SERVER_DIED: server\.a ended \(exit status 3\).*panic: engine core is dead`, "--var", "life=dies", "--var", "requests=40")
 		nothingLeft(t)
 	})
 	t.Run("ignores SIGTERM", func(t *testing.T) {
@@ -348,7 +372,7 @@ func TestContainers(t *testing.T) {
 		apply(t, "moved2", "after 4", "")
 		e.load(t, filepath.Join(e.dir, "faultserver"), "another")
 		out, err := sparkrun(t, dir, "", "resume", "results/scenario/moved2")
-		if err != nil || !regexp.MustCompile(`measure benchmark\.chat\[server=a\]#1 again: image sparkrun-test/faultserver:1 is sha256:\w+ now, it was sha256`).MatchString(out) || !strings.Contains(out, "Measuring benchmark.chat[server=a]") {
+		if err != nil || !regexp.MustCompile(`measure benchmark\.chat\[server=a\]#1 again: image_digest was sha256:\w+ and is sha256:\w+`).MatchString(out) || !strings.Contains(out, "Measuring benchmark.chat[server=a]") {
 			t.Errorf("another image: %v\n%s", err, out)
 		}
 		nothingLeft(t)

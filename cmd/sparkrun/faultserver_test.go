@@ -27,6 +27,7 @@ func faultserver() {
 	urlFile := flag.String("url", os.DevNull, "file that gets the URL")
 	life := flag.String("life", "", "what goes wrong with the server as a whole")
 	port := flag.Int("port", 0, "port to listen on")
+	version := flag.String("version", "", "file with the version that it tells")
 	flag.Parse()
 	if *mode == "bind" {
 		hold(*urlFile)
@@ -41,11 +42,18 @@ func faultserver() {
 	}
 	var streamed atomic.Int64
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) {
+	if b, err := os.ReadFile(*version); err == nil {
+		mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"version":%q}`, strings.TrimSpace(string(b)))
+		})
+	}
+	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, req *http.Request) {
 		switch *life {
 		case "loading":
 			httpError(503, "Loading model")(w, nil)
 			fmt.Println(`INFO: 127.0.0.1:4711 - "GET /v1/models HTTP/1.1" 503`)
+		case "echo":
+			httpError(401, "who is "+req.Header.Get("Authorization")+"?")(w, nil)
 		case "wrong_model":
 			fmt.Fprint(w, `{"object":"list","data":[{"id":"other","object":"model"}]}`)
 		default:
@@ -64,7 +72,7 @@ func faultserver() {
 		switch {
 		case !body.Stream:
 			fmt.Fprint(w, `{"choices":[{"message":{"role":"assistant","content":"a"},"finish_reason":"length"}],"usage":{"prompt_tokens":5,"completion_tokens":1}}`)
-		case *life == "dies" && streamed.Load() == 5:
+		case *life == "dies" && streamed.Load() >= 5:
 			fmt.Println("panic: engine core is dead")
 			os.Exit(3)
 		case streamed.Add(1)%2 == 0 && *mode != "":
@@ -138,8 +146,8 @@ RuntimeError: Engine core initialization failed. See root cause above.
 			runtime.KeepAlive(all)
 		}
 	},
-	// It prints its arguments.
-	"args":     func() { fmt.Printf("arguments %q\n", flag.Args()) },
+	// It prints its arguments, and a part of its environment.
+	"args":     func() { fmt.Printf("arguments %q\nodd %q\n", flag.Args(), os.Getenv("ODD")) },
 	"stubborn": func() { signal.Ignore(syscall.SIGTERM) },
 }
 
@@ -199,6 +207,9 @@ func httpError(code int, message string) http.HandlerFunc {
 
 var faults = map[string]http.HandlerFunc{
 	"401": httpError(401, "invalid api key"),
+	"echo": func(w http.ResponseWriter, req *http.Request) {
+		httpError(401, "I do not know "+req.Header.Get("Authorization")+" and "+req.Header.Get("X-Other"))(w, req)
+	},
 	"404": httpError(404, "the model `m` does not exist"),
 	"429": httpError(429, "rate limit reached"),
 	"500": httpError(500, "engine core died"),

@@ -120,7 +120,7 @@ func cellRows(t *testing.T, run *store.Run, benchmark string) (rows []record.Rec
 	}
 	for _, c := range file.Plan.Cells {
 		if strings.HasPrefix(c.Address, "benchmark."+benchmark) {
-			rows, err := run.ReadRows(c.Number)
+			rows, _, err := run.ReadRows(c.Number)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,6 +19,8 @@ import (
 	"time"
 
 	"github.com/xuri/excelize/v2"
+
+	"sparkrun/runner/table"
 )
 
 // What vLLM's multi-turn benchmark does with an explicit file of conversations, one client,
@@ -54,6 +55,7 @@ dataset "conversations" {
 benchmark "chat" {
   server  = server.openai
   dataset = dataset.conversations
+  cache   = "as_is" # the tool sends the texts as they are
   seed    = 0
   phase "steady" {
     conversations = 3
@@ -248,7 +250,7 @@ func TestSeedParityOfOneClient(t *testing.T) {
 			t.Errorf("request %d is\n%v\nwant\n%v", i, got[i], want[i])
 		}
 	}
-	rows := readLines(t, filepath.Join(dir, "rows", "1.jsonl"))
+	rows := readTable(t, filepath.Join(dir, "requests", "1.parquet"))
 	books, _ := filepath.Glob(filepath.Join(dir, "statistics_1_clients__*.xlsx"))
 	if len(books) != 1 || len(rows) != len(parityRows) {
 		t.Fatalf("%d rows, workbooks %v", len(rows), books)
@@ -329,19 +331,28 @@ func TestSeedParityOfFourClients(t *testing.T) {
 	}
 }
 
-func readLines(t *testing.T, path string) (rows []map[string]any) {
+// readTable reads a Parquet file; numbers are float64, as of JSON.
+func readTable(t *testing.T, path string) (rows []map[string]any) {
 	t.Helper()
-	f, err := os.Open(path)
+	in, err := table.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		var r map[string]any
-		if err := json.Unmarshal(s.Bytes(), &r); err != nil {
-			t.Fatal(err)
+	defer in.Close()
+	columns := in.Columns()
+	err = in.Rows(func(values []table.Value) error {
+		row := map[string]any{}
+		for i, c := range columns {
+			row[c.Name] = values[i].Any(c.Type)
+			if n, ok := row[c.Name].(int64); ok {
+				row[c.Name] = float64(n)
+			}
 		}
-		rows = append(rows, r)
+		rows = append(rows, row)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return rows
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"sparkrun/cmd/docs"
+	"sparkrun/runner/table"
 )
 
 // raceOptions let a program that is built with -race end at once: by default it waits a
@@ -52,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"closed":   closed,
 			"conforms": conforms,
 			"ended":    ended,
+			"table":    printTable,
 		},
 	})
 }
@@ -113,6 +116,26 @@ func conforms(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s, object %d: %v", args[1], i+1, err)
 		}
 	}
+}
+
+// table FILE.parquet prints its rows as JSON lines.
+func printTable(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: table FILE.parquet")
+	}
+	in, err := table.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer in.Close()
+	columns := in.Columns()
+	ts.Check(in.Rows(func(row []table.Value) error {
+		for i, v := range row {
+			b, err := json.Marshal(v.Any(columns[i].Type))
+			ts.Check(err)
+			fmt.Fprintf(ts.Stdout(), "%c%q:%s", map[bool]byte{true: '{', false: ','}[i == 0], columns[i].Name, b)
+		}
+		fmt.Fprintln(ts.Stdout(), "}")
+		return nil
+	}))
 }
 
 // closed FILE waits until nobody listens at the address that the first line of the file names.

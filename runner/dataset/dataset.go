@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"sparkrun/runner/load"
@@ -14,8 +15,11 @@ import (
 type Options struct {
 	Cell   *plan.Cell
 	Model  string
-	Run    string                               // the run's id
+	Salt   string                               // "": texts are as the set has them
 	Forced func(least, most int) map[string]any // the framework's fields for an exact length; may be nil
+	// Headroom is how many times its length a forced answer may become, for models that must
+	// be let come to an end; 0 is 1.
+	Headroom int64
 	// Tokenizer asks the server about tokens; nil counts words instead.
 	Tokenizer Tokenizer
 }
@@ -86,19 +90,34 @@ func (s *Set) Open(ctx context.Context, o Options) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &played{source: source{scripts: all, bodies: newBodies(o)}, notes: notesOf(all)}
+	if _, file := s.set.(*fileSet); file && o.Salt != "" {
+		all = &salted{all, fmt.Sprintf("[%08x] ", uint32(o.salt()))}
+	}
+	out := &played{source: source{scripts: all, bodies: newBodies(o)}, notes: append(notesOf(all), o.notes()...), count: s.set.size(s.seed(o.Cell.Seed)).Conversations}
 	if t, ok := s.set.(*trace); ok {
 		return &timed{out, t, s.dataset.Values.String("when_exhausted") == "repeat"}, nil
 	}
 	return out, nil
 }
 
-// salt makes the texts of a cell those of its run alone: a server that has seen the same
-// scenario before would else answer from its prefix cache. What is drawn stays the same.
+// salt makes the texts of a cell unlike those that any other cell or run has sent: a server
+// that has seen them before would else answer from its prefix cache. What is drawn stays
+// the same, and every server gets the same texts. 0 is none.
 func (o *Options) salt() uint64 {
+	if o.Salt == "" {
+		return 0
+	}
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%d %s", o.Cell.Seed, o.Run)
+	fmt.Fprintf(h, "%d %s", o.Cell.Seed, o.Salt)
 	return h.Sum64()
+}
+
+// notes are what should be said of the requests.
+func (o *Options) notes() []string {
+	if o.Headroom <= 1 || o.Cell.Request.Output != "forced" {
+		return nil
+	}
+	return []string{fmt.Sprintf("answers of %s are forced to have at least their length and end by themselves within %d times of it: vLLM fails where this model's turn goes on after its end (ignore_eos)", o.Model, o.Headroom)}
 }
 
 // Notes are what should be said of the dataset, in sentences: what was left out of it.
@@ -117,6 +136,38 @@ func notesOf(v any) []string {
 type played struct {
 	source
 	notes []string
+	count int64 // conversations of the set, -1: endless
+}
+
+// Conversations is how many the set has, -1 for an endless one.
+func (p *played) Conversations() int64 { return p.count }
+
+// salted are a file's conversations, each with the same salt in front of its first message.
+type salted struct {
+	scripts
+	salt string
+}
+
+func (s *salted) script(i int64) (*script, error) {
+	sc, err := s.scripts.script(i)
+	if err != nil {
+		return nil, err
+	}
+	out := *sc // the file's own is shared
+	if out.system != "" {
+		out.system = s.salt + out.system
+		return &out, nil
+	}
+	out.turns = slices.Clone(sc.turns)
+	out.turns[0].user = s.salt + out.turns[0].user
+	return &out, nil
+}
+
+func (s *salted) note() string {
+	for _, n := range notesOf(s.scripts) {
+		return n
+	}
+	return ""
 }
 
 func (p *played) Notes() []string { return p.notes }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -127,7 +128,7 @@ func TestCellsSendOtherWords(t *testing.T) {
 		for seed := range uint64(3) {
 			c := cell()
 			c.Seed = seed
-			s, err := start(t, plan.Dataset{Type: "synthetic", Values: v}, Options{Cell: c}, nil)
+			s, err := start(t, plan.Dataset{Type: "synthetic", Values: v}, Options{Cell: c, Salt: "run"}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -139,6 +140,46 @@ func TestCellsSendOtherWords(t *testing.T) {
 				}
 				seen[opening] = true
 			}
+		}
+	}
+}
+
+// A file's conversations keep their texts, but for a salt in front of the first message: the
+// system's where there is one.
+func TestSaltOfFiles(t *testing.T) {
+	files := map[string]string{"f": `{"messages":[{"role":"user","content":"hello"},{"role":"assistant","content":"yes"},{"role":"user","content":"and?"},{"role":"assistant","content":"no"}]}
+{"messages":[{"role":"system","content":"be"},{"role":"user","content":"hello"},{"role":"assistant","content":"yes"}]}
+`}
+	text := func(salt string, i int64) string {
+		source, err := start(t, plan.Dataset{Type: "jsonl", Values: schema.Values{"path": "f"}}, Options{Salt: salt, Tokenizer: words{}}, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := source.Open(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said []string
+		for range c.Turns() {
+			var r record.Request
+			if _, err := c.Next(nil, &r); err != nil {
+				t.Fatal(err)
+			}
+			said = append(said, r.System, r.Prompt)
+		}
+		return strings.Join(said, "|")
+	}
+	salt := regexp.MustCompile(`\[[0-9a-f]{8}\] `)
+	for i, want := range []string{"|hello||and?", "be|hello"} {
+		plain, one, two, again := text("", int64(i)), text("one", int64(i)), text("two", int64(i)), text("one", int64(i))
+		if plain != want || one == two || one != again {
+			t.Errorf("conversation %d: %q, salted %q and %q, again %q", i, plain, one, two, again)
+		}
+		if len(salt.FindAllString(one, -1)) != 1 || salt.ReplaceAllString(one, "") != want {
+			t.Errorf("conversation %d: salted %q, want one salt in front of %q", i, one, want)
+		}
+		if begins := map[int]string{0: "|[", 1: "["}[i]; !strings.HasPrefix(one, begins) {
+			t.Errorf("conversation %d: %q does not begin with its salt", i, one)
 		}
 	}
 }
@@ -167,6 +208,50 @@ func TestShapes(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%s: in from %d to %d, out from %d to %d, want %v", shape, got[0], got[1], got[2], got[3], want)
+		}
+	}
+}
+
+// A model that must be let come to an end gets room for it, within the request's own limit.
+func TestHeadroom(t *testing.T) {
+	forced := func(least, most int) map[string]any {
+		return map[string]any{"min_tokens": least, "exact": least == most}
+	}
+	limit := int64(30)
+	for name, c := range map[string]struct {
+		headroom int64
+		output   string
+		max      *int64
+		want     string
+		notes    int
+	}{
+		"none":           {0, "forced", nil, `{"exact":true,"max_tokens":20,"min_tokens":20}`, 0},
+		"four":           {4, "forced", nil, `{"exact":false,"max_tokens":80,"min_tokens":20}`, 1},
+		"within a limit": {4, "forced", &limit, `{"exact":false,"max_tokens":30,"min_tokens":20}`, 1},
+		"natural":        {4, "natural", nil, `{"max_tokens":20}`, 0},
+	} {
+		cell := cell()
+		cell.Request.Output, cell.Request.MaxTokens, cell.Request.MaxField = c.output, c.max, "max_tokens"
+		cell.Request.Body = map[string]any{"messages": nil, "stream": nil, "stream_options": nil, "model": nil, "extra": nil, "top_k": nil}
+		source, err := start(t, plan.Dataset{Type: "synthetic", Values: schema.Values{"shape": schema.Plain("D(30,20)")}}, Options{Cell: cell, Headroom: c.headroom, Forced: forced, Tokenizer: words{}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, r, _ := first(t, source, 0)
+		var body map[string]any
+		if err := json.Unmarshal(r.Body, &body); err != nil {
+			t.Fatal(err)
+		}
+		delete(body, "messages")
+		got, _ := json.Marshal(body)
+		if string(got) != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+		if notes := source.(Source).Notes(); len(notes) != c.notes {
+			t.Errorf("%s: notes %q", name, notes)
+		}
+		if c.output == "forced" && (r.AskedMin == r.AskedMax) != (c.headroom == 0) {
+			t.Errorf("%s: asked %d to %d", name, r.AskedMin, r.AskedMax)
 		}
 	}
 }
@@ -242,7 +327,7 @@ func TestRunsSendTheirOwnTexts(t *testing.T) {
 	} {
 		prompts := map[string]string{}
 		for _, run := range []string{"monday", "tuesday", "monday"} {
-			source, err := start(t, plan.Dataset{Type: "synthetic", Values: values}, Options{Run: run, Tokenizer: words{}}, nil)
+			source, err := start(t, plan.Dataset{Type: "synthetic", Values: values}, Options{Salt: run, Tokenizer: words{}}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -156,7 +156,7 @@ func (b *bodies) make(history []byte, t *turn) (least, most int32, body []byte, 
 
 // lengths are the least and the most tokens of a turn's answer, -1 for no limit. What the
 // dataset wants is kept within the request's own limits. A forced answer has exactly the
-// wanted length, a natural one no more; with output = "dataset" only the row's own limits count.
+// wanted length (with Headroom at least that), a natural one no more; with output = "dataset" only the row's own limits count.
 func (b *bodies) lengths(t *turn) (least, most int32) {
 	req := &b.Cell.Request
 	low, high := int64(-1), int64(-1)
@@ -185,6 +185,9 @@ func (b *bodies) lengths(t *turn) (least, most int32) {
 		high = within(t.asked)
 		if req.Output == "forced" {
 			low = high
+			if high *= max(1, b.Headroom); req.MaxTokens != nil {
+				high = min(high, *req.MaxTokens)
+			}
 		}
 	}
 	return int32(low), int32(high)

@@ -32,6 +32,7 @@ type answering struct {
 
 func (a answering) Do(ctx context.Context, r *record.Request, rec *record.Record) {
 	rec.Start(r)
+	time.Sleep(time.Duration(r.Scheduled - a.clock.Now())) // given ahead
 	rec.Sent = a.clock.Now()
 	select {
 	case <-time.After(a.takes):

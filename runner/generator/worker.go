@@ -232,7 +232,7 @@ func (s *serving) run(w *working) (load.Outcome, error) {
 	ticker.Go(func() { s.tell(w, ticking) })
 	out, err := load.Run(w.ctx, load.Config{
 		Phases: w.Phases, Conversations: w.Conversations, Request: w.Request, KeepAnswers: w.KeepAnswers,
-		Seed: w.Seed, First: w.First, Source: source, Doer: doer, Recorder: rows, Clock: s.clock, Precise: true,
+		Seed: w.Seed, First: w.First, Source: source, Doer: doer, Recorder: rows, Clock: s.clock, Lead: load.Lead,
 		Live: &w.live, Stop: w.stop, IDPrefix: w.IDPrefix, Share: w.Share,
 		Gate: &load.Gate{
 			Starts: w.starts, Ends: w.ends, Ended: hand.close,

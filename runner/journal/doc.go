@@ -15,7 +15,7 @@
 //	           container's digest): exists
 //	keep       kind, name, url, model, digest (of the server): left running on purpose
 //	removed    kind, name: gone, verified
-//	cell       canonical, number, digest, outcome, cause, model, image, load: a cell has ended, its rows are complete
+//	cell       canonical, number, digest, outcome, cause, model, server (its fingerprint), load: a cell has ended, its rows are complete
 //	interrupt  level: the user asked to stop
 //	end        exit code
 //

@@ -54,6 +54,8 @@ type Line struct {
 	Outcome   string `json:"outcome,omitempty"`
 	Cause     string `json:"cause,omitempty"`
 	Model     string `json:"model,omitempty"`
+	// Server is what the cell was measured on (result.Fingerprint).
+	Server json.RawMessage `json:"server,omitempty"`
 	// Load is what the engine knew of the cell beyond its rows (load.Outcome).
 	Load json.RawMessage `json:"load,omitempty"`
 
@@ -192,9 +194,13 @@ func Finished(lines []Line) map[string]Line {
 	return done
 }
 
+// lockWait is how long those who only look whether a journal is locked may keep us from it:
+// every run on the machine looks, and may be held up while it does.
+const lockWait = 2 * time.Second
+
 // lockSoon locks the file, waiting for those who only look whether it is locked.
 func lockSoon(f *os.File) bool {
-	for range 20 {
+	for deadline := time.Now().Add(lockWait); time.Now().Before(deadline); {
 		if lock(f) {
 			return true
 		}

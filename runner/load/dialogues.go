@@ -88,6 +88,13 @@ func (e *engine) staggered() int64 {
 	return n
 }
 
+// ripen makes the conversations ready whose next turn may be sent at a time.
+func (e *engine) ripen(at int64) {
+	for e.waiting.Len() > 0 && e.waiting[0].at <= at {
+		e.ready = append(e.ready, heap.Pop(&e.waiting).(*dialogue))
+	}
+}
+
 // pick takes the conversation whose turn is next: among the open ones once there are as
 // many as wanted, else a new one. With want 0 open ones go first.
 func (e *engine) pick(p *plan.Phase, want int64) *dialogue {

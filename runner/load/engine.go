@@ -100,6 +100,7 @@ type engine struct {
 	sent     int64        // in this phase, unsent ones included
 	finished int64        // sent in this phase and ended
 	early    bool         // early_stop has ended the phase
+	last     int64        // when the last request of this phase was to leave
 	stable   *stability   // of a phase until_stable, else nil
 
 	ended    chan *job
@@ -129,7 +130,7 @@ func (e *engine) phase(i int) bool {
 		e.err = fmt.Errorf("think time of phase %s: %w", p.Name, err)
 		return false
 	}
-	e.current, e.started, e.sent, e.finished, e.early = i, 0, 0, 0, false
+	e.current, e.started, e.sent, e.finished, e.early, e.last = i, 0, 0, 0, false, 0
 	e.Live.Phase.Store(int32(i))
 	if e.OnPhase != nil {
 		e.OnPhase(i)
@@ -164,17 +165,16 @@ func (e *engine) phase(i int) bool {
 			break
 		}
 		wake := e.deadline(p, start, now)
-		for e.waiting.Len() > 0 && e.waiting[0].at <= now {
-			e.ready = append(e.ready, heap.Pop(&e.waiting).(*dialogue))
-		}
+		// What is due until then is given to the Doer, but nothing that a limit comes before.
+		horizon := min(now+int64(e.Lead), wake-1)
 		if e.waiting.Len() > 0 {
-			wake = min(wake, e.waiting[0].at)
+			wake = min(wake, e.ahead(e.waiting[0].at, now))
 		}
 		moved := false
 		if pacer != nil {
-			moved, wake = e.openLoop(p, pacer, &arrival, start, now, wake)
+			moved, wake = e.openLoop(p, pacer, &arrival, start, now, horizon, wake)
 		} else {
-			moved, wake = e.closedLoop(p, start, now, wake)
+			moved, wake = e.closedLoop(p, start, now, horizon, wake)
 		}
 		if moved {
 			e.poll()
@@ -184,6 +184,9 @@ func (e *engine) phase(i int) bool {
 			break // nothing left to send, ever
 		}
 		e.wait(wake)
+	}
+	for goOn && e.Clock.Now() < e.last && !e.stopped() {
+		e.wait(e.last)
 	}
 	out.End = e.Clock.Now()
 	if p.Duration > 0 && p.Requests == 0 && p.MinRequests == 0 && goOn && !e.exhausted {
@@ -226,6 +229,15 @@ func (e *engine) deadline(p *plan.Phase, start, now int64) int64 {
 	return at
 }
 
+// ahead is when to give what is due at a time to the Doer. What could be given now, and is
+// not, waits for the limit that comes before it.
+func (e *engine) ahead(due, now int64) int64 {
+	if at := due - int64(e.Lead); at > now {
+		return at
+	}
+	return math.MaxInt64
+}
+
 func (e *engine) stopped() bool {
 	select {
 	case <-e.Stop:
@@ -247,6 +259,7 @@ func (e *engine) send(d *dialogue, worker int32, scheduled int64) {
 	r.LastTurn = d.turn+1 >= e.turns(d)
 	r.Timeout, r.IdleTimeout = e.Request.Timeout, e.Request.IdleTimeout
 	r.KeepAnswer = e.KeepAnswers || e.Conversations.Verify || (e.Conversations.Answers != "dataset" && !r.LastTurn)
+	e.last = max(e.last, scheduled)
 	e.sent++
 	e.inFlight++
 	e.Live.Sent.Add(1)
@@ -297,12 +310,8 @@ func (e *engine) poll() {
 // wait waits for a request to end, the clock to reach until, or a stop.
 func (e *engine) wait(until int64) {
 	var timer <-chan time.Time
-	if left := e.coarse(until); left != math.MaxInt64 {
-		if e.Precise && left <= 0 {
-			e.precisely(until)
-			return
-		}
-		t := time.NewTimer(left)
+	if until != math.MaxInt64 {
+		t := time.NewTimer(time.Duration(until - e.Clock.Now()))
 		defer t.Stop()
 		timer = t.C
 	}

@@ -34,7 +34,7 @@ func (l *lines) Next(_ *record.Record, r *record.Request) (bool, error) {
 	return true, nil
 }
 
-// server answers after a fixed time; every fail-th request fails.
+// server answers a request that leaves at its time, after a fixed time; every fail-th fails.
 type server struct {
 	clock record.Clock
 	takes time.Duration
@@ -43,6 +43,7 @@ type server struct {
 
 func (s server) Do(ctx context.Context, r *record.Request, rec *record.Record) {
 	rec.Start(r)
+	time.Sleep(time.Duration(r.Scheduled - s.clock.Now()))
 	rec.Sent = s.clock.Now()
 	select {
 	case <-time.After(s.takes):

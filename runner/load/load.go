@@ -37,8 +37,8 @@ type Conversation interface {
 	Turns() int
 }
 
-// Doer sends a request and fills rec. What goes wrong is data, so there is no error. It
-// is called from many goroutines at once.
+// Doer sends a request, not before r.Scheduled, and fills rec. What goes wrong is data, so
+// there is no error. It is called from many goroutines at once.
 type Doer interface {
 	Do(ctx context.Context, r *record.Request, rec *record.Record)
 }
@@ -56,6 +56,10 @@ type Pacer interface {
 	Next(elapsed time.Duration, sent int64) (at time.Duration, ok bool)
 }
 
+// Lead is enough for what delays the engine, a garbage collection for instance: the Doer
+// has the request by the time it is to leave.
+const Lead = 20 * time.Millisecond
+
 // Config is one cell's load.
 type Config struct {
 	Phases        []plan.Phase
@@ -71,7 +75,7 @@ type Config struct {
 	Doer          Doer
 	Recorder      Recorder
 	Clock         record.Clock
-	Precise       bool            // wait for the moment to send in the kernel, not on a timer; not in virtual time
+	Lead          time.Duration   // how long before its time a request is given to the Doer; 0: at its time
 	Live          *Live           // may be nil
 	Stop          <-chan struct{} // closed: send nothing more, drain, return
 	IDPrefix      string          // request ids are IDPrefix + number
@@ -99,8 +103,20 @@ type Outcome struct {
 	// Tried are the rungs that a search has measured, in their order; Phases are then those
 	// of all of them.
 	Tried []int `json:",omitempty"`
+	// Cache is what was done about the server's prefix cache, nil where nobody asked.
+	Cache *Cache `json:",omitempty"`
 	// Workers are the processes that made the load together, none where it was this one.
 	Workers []Worker `json:",omitempty"`
+}
+
+// Cache is what was done about the server's prefix cache before a cell, and what the
+// engine's hit counters say of it.
+type Cache struct {
+	Method string // "reset", "salt", "restart", "off", "primed" or "none"
+	// HitShare is the share of the tokens of conversations' first prompts that came from
+	// the cache (of a cold one: beyond what those prompts have in common); nil: not known.
+	HitShare *float64
+	Why      string // in what way that contradicts what was declared; "" if it does not
 }
 
 // Worker is a process that made a share of a load.

@@ -48,14 +48,15 @@ func (e *engine) worker() int32 {
 }
 
 // closedLoop sends where a slot is free and a conversation can go on.
-func (e *engine) closedLoop(p *plan.Phase, start, now, wake int64) (moved bool, _ int64) {
+func (e *engine) closedLoop(p *plan.Phase, start, now, horizon, wake int64) (moved bool, _ int64) {
 	wake = min(wake, e.resize(p, start, now))
 	if len(e.slots) == 0 {
 		return false, wake
 	}
-	if free := e.slots[0].free; free > now {
-		return false, min(wake, free)
+	if free := e.slots[0].free; free > horizon {
+		return false, min(wake, e.ahead(free, now))
 	}
+	e.ripen(horizon)
 	d := e.pick(p, e.Share.atLeastOne(e.Conversations.Active))
 	if d == nil {
 		return false, wake
@@ -79,23 +80,28 @@ func (e *engine) pacer(p *plan.Phase) Pacer {
 }
 
 // openLoop sends what has arrived.
-func (e *engine) openLoop(p *plan.Phase, pacer Pacer, arrival *int64, start, now, wake int64) (moved bool, _ int64) {
-	if p.RateOf == "conversations" && !p.FirstTurnOnly && len(e.ready) > 0 {
-		d := e.ready[0]
-		e.ready = e.ready[1:]
-		e.send(d, -1, d.at)
-		return true, wake
+func (e *engine) openLoop(p *plan.Phase, pacer Pacer, arrival *int64, start, now, horizon, wake int64) (moved bool, _ int64) {
+	if p.RateOf == "conversations" && !p.FirstTurnOnly {
+		if e.ripen(horizon); len(e.ready) > 0 {
+			d := e.ready[0]
+			e.ready = e.ready[1:]
+			e.send(d, -1, d.at)
+			return true, wake
+		}
 	}
 	at, ok := pacer.Next(time.Duration(now-start), *arrival)
 	if !ok {
 		return false, wake
 	}
 	due := start + int64(at)
-	if due > now {
-		return false, min(wake, due)
+	if due > horizon {
+		return false, min(wake, e.ahead(due, now))
 	}
-	*arrival++
 	full := p.MaxInFlight > 0 && int64(e.inFlight) >= p.MaxInFlight
+	if full && due > now {
+		return false, min(wake, due) // until then one may end
+	}
+	e.ripen(due)
 	var d *dialogue
 	switch {
 	case p.Replay: // arrival n is the dataset's n-th conversation, sent or not
@@ -114,11 +120,14 @@ func (e *engine) openLoop(p *plan.Phase, pacer Pacer, arrival *int64, start, now
 		e.unsent(d, due, "max_concurrency requests were in flight when it was due")
 	case d != nil:
 		e.send(d, -1, due)
+	case e.canBegin(p) && due > now:
+		return false, min(wake, due)
 	case e.canBegin(p):
 		e.unsent(nil, due, "all active conversations waited for their answers when it was due")
 	default:
 		return false, wake
 	}
+	*arrival++
 	return true, wake
 }
 

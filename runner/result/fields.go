@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"sparkrun/runner/record"
+	"sparkrun/runner/table"
 	"sparkrun/scenario/metric"
 )
 
@@ -13,6 +14,27 @@ type Field struct {
 	metric.Number
 	Value func(*record.Record) float64
 	Text  func(*record.Record) string
+}
+
+// Column is the field's column in tables: a text, a whole number (counts and stamps) or a
+// number.
+func (f Field) Column() table.Column {
+	c := table.Column{Name: f.Name, Type: table.Real}
+	switch {
+	case f.Number.Text:
+		c.Type, c.Few = table.Text, f.Name != "request_id" && f.Name != "error"
+	case f.Unit == "ns" || f.Unit == "tokens" || f.Unit == "1":
+		c.Type = table.Whole
+	}
+	return c
+}
+
+// Of is what a record has in the field's column.
+func (f Field) Of(r *record.Record) table.Value {
+	if f.Text != nil {
+		return table.TextOrNull(f.Text(r))
+	}
+	return table.Number(f.Column().Type, f.Value(r))
 }
 
 // Fields are the request fields in the order of the registry.

@@ -3,6 +3,7 @@ package result
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"sparkrun/runner/load"
 	"sparkrun/runner/record"
@@ -28,6 +29,7 @@ func Marks() []MarkDoc {
 		{"errors", false, "Fewer than 99 % of the requests succeeded; below 90 % the cell is invalid."},
 		{"too_few", false, "Fewer than 30 requests succeeded: percentiles say little."},
 		{"exhausted", false, "The dataset ended before the phase did."},
+		{"cache_state", true, "The engine's hit counters contradict the declared state of the prefix cache; hits inside a conversation, and on what prompts of a cell share, don't count."},
 		{"length_mismatch", false, "Answers are off the length that was forced by more than 2 %."},
 		{"answers_differ", false, "Answers were not those of the dataset, and the scenario asked to verify them."},
 		{"batched_stream", false, "The stream had far fewer events than tokens: TTFT and ITL are those of batches."},
@@ -206,13 +208,25 @@ func verdict(e *Entry) Verdict {
 			continue
 		}
 		worst = Suspect
-		for _, doc := range Marks() {
-			if doc.Name == m.Name && doc.Invalid {
-				return Invalid
-			}
+		if invalidates(m.Name) {
+			return Invalid
 		}
 	}
 	return worst
+}
+
+// Worst is the index of the mark that decided the verdict.
+func (e *Entry) Worst() int {
+	for i, m := range e.Marks {
+		if e.Verdict == Invalid && (invalidates(m.Name) || m.Name == "errors") || e.Verdict == Suspect && !Note(m.Name) {
+			return i
+		}
+	}
+	return 0
+}
+
+func invalidates(mark string) bool {
+	return slices.ContainsFunc(Marks(), func(doc MarkDoc) bool { return doc.Name == mark && doc.Invalid })
 }
 
 // AddShared marks an entry whose cell loaded beside others.

@@ -26,6 +26,9 @@ type Run struct {
 
 	Selftest *selftest.Limit `json:"selftest"` // of this machine; null: none was made
 
+	// Servers are what the cells were measured on, one for each that was different.
+	Servers []Fingerprint `json:"servers"`
+
 	Interrupted bool   `json:"interrupted"`
 	Dir         string `json:"-"` // where sinks write relative paths
 
@@ -62,7 +65,16 @@ type Entry struct {
 	ByRule    bool              `json:"by_rule,omitempty"` // skipped as the scenario asked for (skip_above)
 	Marks     []Mark            `json:"marks"`
 	Digest    string            `json:"digest"`
-	Workload  string            `json:"workload"` // what is sent and when: plan.Cell
+	// Fingerprint is the id of that of the server, in run.servers; "" where nothing ran.
+	Fingerprint string `json:"server_fingerprint"`
+	// Cache is the state of the prefix cache that was declared, CacheMethod how it was made
+	// ("reset", "salt", "restart", "off", "primed", "none"; "" where nothing ran).
+	// CacheHitShare is the share of the tokens of conversations' first prompts that were in
+	// it; of a cold one: beyond what these prompts have in common. null: not known.
+	Cache         string   `json:"cache"`
+	CacheMethod   string   `json:"cache_method"`
+	CacheHitShare *float64 `json:"cache_hit_share"`
+	Workload      string   `json:"workload"` // what is sent and when: plan.Cell
 
 	Window     Window              `json:"window"`
 	Requests   Requests            `json:"requests"`

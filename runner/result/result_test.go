@@ -247,6 +247,9 @@ func TestEveryMark(t *testing.T) {
 	unstable.Phases = append([]load.PhaseOutcome{}, normal.Phases...)
 	unstable.Phases[0].Unstable = true
 	run("not_warm", cold, many(200, same), unstable)
+	warmed := normal
+	warmed.Cache = &load.Cache{Method: "reset", Why: "it was not cold"}
+	run("cache_state", cellOf(), many(200, same), warmed)
 	lost := normal
 	lost.Workers = []load.Worker{{Rank: 0}, {Rank: 1, Host: "b", Lost: "its connection ended", LostAt: 6000 * msec}} // with records of it still to come
 	run("worker_lost", cellOf(), many(200, same), lost)

@@ -20,6 +20,11 @@ func Summarise(c *plan.Cell, s *plan.Server, records []record.Record, out load.O
 		summarise = summariseSearch
 	}
 	entries := summarise(c, s, records, out)
+	if out.Cache != nil {
+		for i := range entries {
+			entries[i].cached(out.Cache)
+		}
+	}
 	if len(entries) == 0 && out.Interrupted {
 		return SkippedEntries(c, s, "interrupted before anything was measured")
 	}
@@ -41,6 +46,14 @@ func summarisePhases(c *plan.Cell, s *plan.Server, records []record.Record, out 
 		entries = append(entries, e)
 	}
 	return entries
+}
+
+// cached says what was done about the prefix cache, and marks what contradicts it.
+func (e *Entry) cached(c *load.Cache) {
+	e.CacheMethod, e.CacheHitShare = c.Method, c.HitShare
+	if c.Why != "" {
+		e.Add("cache_state", c.Why)
+	}
 }
 
 // Conclude judges what was measured of a cell by how it ended: "succeeded", "failed" or
@@ -91,7 +104,7 @@ func without(c *plan.Cell, s *plan.Server, v Verdict, cause string) []Entry {
 func newEntry(c *plan.Cell, s *plan.Server, phase string) Entry {
 	e := Entry{
 		Address: c.Name, Benchmark: c.Address.Benchmark, Server: c.Server, Framework: s.Framework, Model: s.Model,
-		Dataset: c.Dataset, Matrix: map[string]string{}, Axes: []string{}, Repeat: c.Address.Repeat, Session: c.Session, Phase: phase, Digest: c.Digest, Workload: c.Workload,
+		Dataset: c.Dataset, Matrix: map[string]string{}, Axes: []string{}, Repeat: c.Address.Repeat, Session: c.Session, Phase: phase, Digest: c.Digest, Workload: c.Workload, Cache: c.Cache,
 		Marks: []Mark{}, Metrics: map[string]*Stats{}, Throughput: map[string]*float64{}, WholeRun: map[string]*float64{},
 		Goodput: map[string]*Goodput{}, Telemetry: map[string]*float64{}, Errors: []ErrorCount{},
 	}
@@ -390,6 +403,9 @@ func NewSummary(info *Run, entries []Entry, thresholds []ThresholdResult) *Summa
 	}
 	if thresholds == nil {
 		thresholds = []ThresholdResult{}
+	}
+	if info.Servers == nil {
+		info.Servers = []Fingerprint{}
 	}
 	return &Summary{Schema: 1, Run: *info, Cells: entries, Repeats: RepeatsOf(entries), Servers: CompareServers(entries), Thresholds: thresholds}
 }

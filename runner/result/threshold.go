@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 
+	"sparkrun/scenario/addr"
 	"sparkrun/scenario/metric"
 	"sparkrun/scenario/plan"
 )
@@ -84,7 +85,7 @@ func meant(t *plan.Threshold, e *Entry) bool {
 		case "repeat":
 			got, ok = fmt.Sprint(e.Repeat), true
 		}
-		if !ok || got != want {
+		if !ok || (got != want && addr.Base(got) != want) {
 			return false
 		}
 	}

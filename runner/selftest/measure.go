@@ -58,7 +58,7 @@ func (l Load) Run(ctx context.Context, doer load.Doer, clock record.Clock, cpu f
 			Rate: curve(float64(l.Streams) / l.arrive().Seconds()), Drain: time.Minute,
 		}},
 		Request: plan.Request{IdleTimeout: 20 * time.Second},
-		Source:  source{l.body()}, Doer: doer, Recorder: m, Clock: clock, Precise: true, IDPrefix: l.prefix(),
+		Source:  source{l.body()}, Doer: doer, Recorder: m, Clock: clock, Lead: load.Lead, IDPrefix: l.prefix(),
 	})
 	m.cpu = cpu() - before
 	m.gc = gcSeconds() - gcBefore

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"sparkrun/runner/journal"
 	"sparkrun/runner/load"
@@ -95,14 +97,14 @@ func (p *Past) Cells(each func(*result.Cell) error) error {
 	return nil
 }
 
-func (p *Past) cell(c *plan.Cell, line journal.Line, done bool, rows string) (*result.Cell, error) {
+func (p *Past) cell(c *plan.Cell, line journal.Line, done bool, rows int) (*result.Cell, error) {
 	s := &plan.Server{Address: c.Server}
 	if i := slices.IndexFunc(p.Info.Plan.Servers, func(s plan.Server) bool { return s.Address == c.Server }); i >= 0 {
 		s = &p.Info.Plan.Servers[i]
 	}
 	cell := &result.Cell{Plan: c, Server: s, Model: line.Model}
-	if rows != "" {
-		records, err := readRowFile(rows)
+	if rows != 0 {
+		records, _, err := p.run.ReadRows(rows)
 		if err != nil {
 			return nil, err
 		}
@@ -137,6 +139,13 @@ func (p *Past) cell(c *plan.Cell, line journal.Line, done bool, rows string) (*r
 	}
 	if done && line.Try < p.lines[len(p.lines)-1].Try {
 		result.FromTry(cell.Entries, line.Try)
+	}
+	var on result.Fingerprint
+	if line.Server != nil && json.Unmarshal(line.Server, &on) == nil && on.ID != "" {
+		p.Info.AddServer(&on)
+		for i := range cell.Entries {
+			cell.Entries[i].Fingerprint = on.ID
+		}
 	}
 	result.Conclude(cell.Entries, line.Outcome, line.Cause)
 	return cell, nil
@@ -212,26 +221,37 @@ func cutPhases(phases []plan.Phase, records []record.Record) []load.PhaseOutcome
 	return out
 }
 
-// rowFiles are the files of raw rows by the cell that they are of. A resumed run may have
-// given a cell another number than its plan has, so that the rows say it themselves.
-func (r *Run) rowFiles() (map[string]string, error) {
-	files, _ := filepath.Glob(r.Path("rows", "*.jsonl")) // the pattern is right
-	slices.SortFunc(files, func(a, b string) int { return modified(a).Compare(modified(b)) })
-	of := map[string]string{}
+// rowFiles are the numbers of the files of raw rows by the cell that they are of. A resumed run
+// may have given a cell another number than its plan has, so that the rows say it themselves.
+func (r *Run) rowFiles() (map[string]int, error) {
+	lines, _ := filepath.Glob(r.Path("rows", "*.jsonl")) // the patterns are right
+	tables, _ := filepath.Glob(r.Path("requests", "*.parquet"))
+	files := append(lines, tables...)
+	slices.SortStableFunc(files, func(a, b string) int { return modified(a).Compare(modified(b)) })
+	of := map[string]int{}
 	for _, path := range files {
-		cell, err := cellOfRows(path)
+		name, _, _ := strings.Cut(filepath.Base(path), ".")
+		number, err := strconv.Atoi(name)
+		if err != nil {
+			continue // not ours
+		}
+		cellOf := cellOfTable
+		if filepath.Ext(path) == ".jsonl" {
+			cellOf = cellOfLines
+		}
+		cell, err := cellOf(path)
 		if err != nil {
 			return nil, err
 		}
 		if cell != "" {
-			of[cell] = path // the newest, where an earlier try left one too
+			of[cell] = number // the newest, where an earlier try left one too
 		}
 	}
 	return of, nil
 }
 
-// cellOfRows is the cell that a file of rows is of, "" where it has no whole row.
-func cellOfRows(path string) (string, error) {
+// cellOfLines is the cell that a file of JSON lines is of, "" where it has no whole one.
+func cellOfLines(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("read rows: %w", err)

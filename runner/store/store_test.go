@@ -29,16 +29,21 @@ func cell() *plan.Cell {
 	return &plan.Cell{Name: "benchmark.b#1", Number: 3, Phases: []plan.Phase{{Name: "steady", Measure: true}}, Record: plan.Record{Events: true}}
 }
 
-// TestRowsReadBack: a record read back from its row is the same.
-func TestRowsReadBack(t *testing.T) {
-	r := create(t, "one")
-	records := []record.Record{
+// spokenRecords are records with everything, a failed and an unsent one.
+func spokenRecords() []record.Record {
+	return []record.Record{
 		{ID: "a", ConversationID: "c\"1", Conversation: 4, SearchStep: 3, SearchValue: 2.5, DatasetRow: 7, Turn: 2, HistoryTokens: 30, AskedMin: 5, AskedMax: 6, Scheduled: 10, Sent: 20, FirstEvent: 30, FirstToken: 40, FirstOut: 45, LastToken: 60, StreamEnd: 70, Connect: 5, RoundTrip: 4, Reconnects: 1, Retries: 2, Matches: record.Differs, System: "be brief", Prompt: "hello",
 			InputTokens: 8, OutputTokens: 3, CachedTokens: 0, ReasoningTokens: 1, FirstEventTokens: 1, FirstOutTokens: 2, ReasoningEvents: 1, LastTurn: true, TokenSource: record.TokensUsage, Stamp: record.StampKernel, FinishReason: "length",
 			Events: []record.Event{{At: 40}, {At: 50}, {At: 60}}, Answer: record.Answer{Content: "grüße\n", Reasoning: "r"}},
 		{ID: "b", DatasetRow: -1, HistoryTokens: -1, AskedMin: -1, AskedMax: -1, Scheduled: 11, Sent: 21, StreamEnd: 31, InputTokens: -1, OutputTokens: -1, CachedTokens: -1, ReasoningTokens: -1, FirstEventTokens: -1, FirstOutTokens: -1, Status: 429, Error: "HTTP 429: \"slow\""},
 		{ID: "c", DatasetRow: -1, HistoryTokens: -1, AskedMin: -1, AskedMax: -1, Scheduled: 12, InputTokens: -1, OutputTokens: -1, CachedTokens: -1, ReasoningTokens: -1, FirstEventTokens: -1, FirstOutTokens: -1, Status: record.Unsent, Error: "no room"},
 	}
+}
+
+// TestRowsReadBack: a record read back from its row is the same.
+func TestRowsReadBack(t *testing.T) {
+	r := create(t, "one")
+	records := spokenRecords()
 	rows, err := r.CreateRows(&result.Run{ID: "one"}, cell())
 	if err != nil {
 		t.Fatal(err)
@@ -49,9 +54,9 @@ func TestRowsReadBack(t *testing.T) {
 	if err := rows.Close(); err != nil {
 		t.Fatal(err)
 	}
-	back, err := r.ReadRows(3)
-	if err != nil {
-		t.Fatal(err)
+	back, closed, err := r.ReadRows(3)
+	if err != nil || closed {
+		t.Fatal(closed, err)
 	}
 	if !reflect.DeepEqual(back, records) {
 		t.Errorf("read back\n%+v\nwritten\n%+v", back, records)
@@ -79,7 +84,7 @@ func TestRowsReachTheDisk(t *testing.T) {
 	defer rows.Close()
 	rows.Write(&record.Record{ID: "a"})
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if back, err := r.ReadRows(3); err == nil && len(back) == 1 {
+		if back, _, err := r.ReadRows(3); err == nil && len(back) == 1 {
 			return
 		}
 	}

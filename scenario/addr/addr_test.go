@@ -10,7 +10,11 @@ func TestPrintAndParse(t *testing.T) {
 		"benchmark.chat#1": {Benchmark: "chat", Repeat: 1},
 		"benchmark.multi_turn[server=vllm,concurrency=16]#2":       {"multi_turn", []Axis{{"server", "vllm"}, {"concurrency", "16"}}, 2},
 		`benchmark.b[model=openai/gpt-oss-20b,note="a b",e=""]#10`: {"b", []Axis{{"model", "openai/gpt-oss-20b"}, {"note", "a b"}, {"e", ""}}, 10},
-		`benchmark.b[server="vllm(max_num_seqs=256)"]#1`:           {"b", []Axis{{"server", "vllm(max_num_seqs=256)"}}, 1},
+		`benchmark.b[server=vllm(max_num_seqs=256),c=4]#1`:         {"b", []Axis{{"server", "vllm(max_num_seqs=256)"}, {"c", "4"}}, 1},
+		`benchmark.b[server=vllm(a=1,note="x, (y)")]#1`:            {"b", []Axis{{"server", `vllm(a=1,note="x, (y)")`}}, 1},
+		`benchmark.b[server="vllm(a=)"]#1`:                         {"b", []Axis{{"server", "vllm(a=)"}}, 1},
+		`benchmark.b[server="vllm(a=1"]#1`:                         {"b", []Axis{{"server", "vllm(a=1"}}, 1},
+		`benchmark.b[server="vllm(a=1)x"]#1`:                       {"b", []Axis{{"server", "vllm(a=1)x"}}, 1},
 	} {
 		if got := c.String(); got != want {
 			t.Errorf("%+v prints %s, want %s", c, got, want)
@@ -31,7 +35,7 @@ func TestPrintAndParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	for _, s := range []string{
 		"", "server.a", "benchmark.#1", "benchmark.a", "benchmark.a#0", "benchmark.a#01", "benchmark.a#+1", "benchmark.a[#1", "benchmark.a[]#1",
-		"benchmark.a[x]#1", "benchmark.a[x=]#1", "benchmark.a[x=1;y=2]#1", `benchmark.a[x="1]#1`, "benchmark.a[x=1]#1 ",
+		"benchmark.a[x]#1", "benchmark.a[x=v(]#1", "benchmark.a[x=v(a=1]#1", "benchmark.a[x=v(a=1)y]#1", "benchmark.a[x=v()]#1", "benchmark.a[x=]#1", "benchmark.a[x=1;y=2]#1", `benchmark.a[x="1]#1`, "benchmark.a[x=1]#1 ",
 	} {
 		if c, err := Parse(s); err == nil {
 			t.Errorf("%q reads as %+v", s, c)
@@ -60,9 +64,35 @@ func TestSelector(t *testing.T) {
 	}
 }
 
+func TestVariants(t *testing.T) {
+	name := Variant("vllm", []Axis{{"max_num_seqs", "256"}, {"dtype", "fp 8"}})
+	if name != `vllm(dtype="fp 8",max_num_seqs=256)` {
+		t.Errorf("%s: its axes are sorted, and quoted where they must be", name)
+	}
+	for value, want := range map[string]string{name: "vllm", "vllm": "vllm", "vllm(": "vllm(", "": "", "a(b=1)c": "a(b=1)c", "16": "16"} {
+		if got := Base(value); got != want {
+			t.Errorf("base of %q is %q, want %q", value, got, want)
+		}
+	}
+	c := Cell{"chat", []Axis{{"server", "vllm(a=1,b=2)"}, {"users", "4"}}, 1}
+	for s, want := range map[string]bool{
+		"server=vllm": true, "server=vllm,users=4": true, "server=vllm,users=5": false, "server=vllm(a=1,b=2)": true, "server=vllm(a=1,b=2),users=4": true,
+		"server=vllm(a=1*": true, "server=vllm(*b=2),users=4": true, "server=vllm(a=2*": false, "server=v*": true, `server="vllm(a=1,b=2)"`: true, "server=sglang": false,
+	} {
+		sel, err := ParseSelector(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sel.Match(c); got != want {
+			t.Errorf("%s: %v, want %v", s, got, want)
+		}
+	}
+}
+
 func FuzzAddress(f *testing.F) {
 	f.Add("benchmark.multi_turn[server=vllm,concurrency=16]#2", "axis", "a value")
 	f.Add(`benchmark.b[note="a \x00b"]#1`, "x", "\xff")
+	f.Add(`benchmark.b[server=vllm(a=1,b="2, )")]#1`, "server", `v(a="(",b=c)`)
 	f.Fuzz(func(t *testing.T, s, axis, value string) {
 		if c, err := Parse(s); err == nil {
 			if back, err := Parse(c.String()); err != nil || !reflect.DeepEqual(back, c) {

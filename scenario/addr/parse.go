@@ -57,9 +57,9 @@ func axis(s string) (a Axis, rest string, err error) {
 		a.Value, err = strconv.Unquote(quoted)
 		return a, rest[len(quoted):], err
 	}
-	end := strings.IndexFunc(rest, func(r rune) bool { return !bare(r) })
-	if end < 0 {
-		end = len(rest)
+	end := variantLength(rest)
+	if end == 0 {
+		end = valueLength(rest)
 	}
 	if end == 0 {
 		return a, rest, fmt.Errorf("axis %s has no value; an empty one is written \"\"", a.Name)

@@ -54,8 +54,11 @@ func (c Cell) print(axes []Axis) string {
 	return b.String()
 }
 
-// quote prints a value bare where it can be.
+// quote prints a value bare where it can be: also one that is a variant as a whole.
 func quote(v string) string {
+	if n := variantLength(v); n > 0 && n == len(v) {
+		return v
+	}
 	if v != "" && strings.IndexFunc(v, func(r rune) bool { return !bare(r) }) < 0 {
 		return v
 	}

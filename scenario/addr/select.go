@@ -11,7 +11,8 @@ import (
 type Selector []Axis
 
 // ParseSelector reads axis=pattern,axis=pattern. A pattern is a value in which * stands
-// for any text; a value with a comma or a quote is written in double quotes.
+// for any text; a value with a comma or a quote is written in double quotes, but for a
+// variant: server=vllm(max_num_seqs=256,dtype=fp8). server=vllm means all variants of it.
 func ParseSelector(s string) (Selector, error) {
 	var sel Selector
 	for rest := s; ; {
@@ -31,7 +32,7 @@ func ParseSelector(s string) (Selector, error) {
 			}
 			after = after[len(quoted):]
 		} else {
-			value, _, _ = strings.Cut(after, ",")
+			value = after[:patternLength(after)]
 			after = after[len(value):]
 		}
 		sel = append(sel, Axis{ident, value})
@@ -44,11 +45,30 @@ func ParseSelector(s string) (Selector, error) {
 	}
 }
 
+// patternLength is how long the pattern at the front of s is: to the first comma that is
+// not between parentheses.
+func patternLength(s string) int {
+	depth := 0
+	for i := range len(s) {
+		switch s[i] {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		case ',':
+			if depth <= 0 {
+				return i
+			}
+		}
+	}
+	return len(s)
+}
+
 // Match reports whether the cell has a matching value on every axis of the selector.
 func (s Selector) Match(c Cell) bool {
 	for _, want := range s {
 		got, ok := c.Value(want.Name)
-		if !ok || !glob(want.Value, got) {
+		if !ok || (!glob(want.Value, got) && !glob(want.Value, Base(got))) {
 			return false
 		}
 	}

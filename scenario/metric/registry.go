@@ -42,7 +42,7 @@ var request = []Number{
 	{Name: "reasoning_tokens", Unit: "tokens", Stat: true, Doc: "Output tokens that were reasoning, by the server's usage."},
 	{Name: "token_source", Text: true, Doc: "usage, tokenize, tokenizer or events."},
 	{Name: "token_events", Unit: "1", Stat: true, Doc: "Stream events that bore tokens."},
-	{Name: "tokens_per_event", Unit: "tokens", Stat: true, Doc: "output_tokens / token_events: above 1 for speculative decoding or batched streams."},
+	{Name: "tokens_per_event", Unit: "tokens/event", Stat: true, Doc: "output_tokens / token_events: above 1 for speculative decoding or batched streams."},
 	{Name: "output_tokens_per_s_per_user", Unit: "tokens/s", Stat: true, Doc: "1000 / tpot_ms: the speed one user sees."},
 	{Name: "asked_min_tokens", Unit: "tokens", Doc: "The least output that was asked for."},
 	{Name: "asked_max_tokens", Unit: "tokens", Doc: "The most output that was asked for."},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sparkrun/scenario/addr"
+	"sparkrun/scenario/schema"
 )
 
 // Build completes a plan whose servers, datasets, benchmarks, sinks and cells (in the
@@ -25,7 +26,7 @@ func Build(p *Plan) {
 	}
 	for i := range p.Datasets {
 		d := &p.Datasets[i]
-		d.Digest = digest(d.Digest, d.Type, d.Values)
+		d.Digest = digest(d.Digest, d.Type, withoutPaths(d.Values))
 		d.Needs = p.needs(d.Address)
 	}
 	for i := range p.Cells {
@@ -49,6 +50,20 @@ func Build(p *Plan) {
 			p.Estimate.Requests += c.Estimate.Requests
 		}
 	}
+}
+
+// withoutPaths are attributes without the files that they name: a file's content counts, not
+// where it lies, or whether its path was given from the root on.
+func withoutPaths(v schema.Values) schema.Values {
+	out := schema.Values{}
+	for name, x := range v {
+		switch x.(type) {
+		case string, []string: // schema.Path and PathList; other texts are schema.Text
+		default:
+			out[name] = x
+		}
+	}
+	return out
 }
 
 // needs is the most that a cell asks of a dataset, as far as its phases say.
@@ -112,7 +127,7 @@ func serverShape(s *Server) any {
 // shape is what of a cell shapes its numbers, apart from its server and dataset. Metrics
 // and slos are computed from the rows and may change.
 func (c *Cell) shape() any {
-	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort, c.Search, c.Restart}
+	return []any{c.API, c.Stream, c.Seed, c.Phases, c.Conversations, c.Request, c.Abort, c.Search, c.Restart, c.Cache}
 }
 
 // shape is that of a cell, and where its load comes from.
@@ -128,7 +143,7 @@ func (p *Plan) shape(c *Cell) any {
 func (c *Cell) workload() any {
 	r := c.Request
 	r.Headers = nil
-	return []any{c.API, c.Stream, c.Phases, c.Conversations, r}
+	return []any{c.API, c.Stream, c.Phases, c.Conversations, r, c.Cache}
 }
 
 func (p *Plan) benchmark(name string) *Benchmark {

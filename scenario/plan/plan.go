@@ -109,6 +109,8 @@ type Server struct {
 	Options schema.Values `json:"options"`
 	Ready   Ready         `json:"ready"`
 	Stop    Stop          `json:"stop"`
+	// CacheReset is the path of the engine's call that empties its prefix cache, "" for none.
+	CacheReset string `json:"cache_reset,omitempty"`
 	// Launches says whether this build can start it (or attach to it).
 	Launches bool   `json:"launches"`
 	Digest   string `json:"digest"` // hex, over everything above that shapes a number
@@ -187,7 +189,7 @@ type Cell struct {
 	Address   addr.Cell `json:"-"`
 	Name      string    `json:"address"`   // Address.String()
 	Canonical string    `json:"canonical"` // Address.Canonical(): the key in journals
-	Number    int       `json:"number"`    // from 1: the n in rows/<n>.jsonl
+	Number    int       `json:"number"`    // from 1: the n in requests/<n>.parquet
 	Digest    string    `json:"digest"`    // everything that shapes the number
 	// Workload is what is sent and when, without who answers: cells with the same one may
 	// be compared.
@@ -198,6 +200,7 @@ type Cell struct {
 	Session string `json:"session"`
 	Restart string `json:"restart"` // of its benchmark
 	API     string `json:"api"`     // "chat" or "completions"
+	Cache   string `json:"cache"`   // CacheCold, CachePrimed or CacheAsIs
 	Stream  bool   `json:"stream"`
 	Seed    uint64 `json:"seed"` // of this cell, from the benchmark's seed and the repeat
 

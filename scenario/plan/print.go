@@ -71,6 +71,9 @@ func (p *Plan) Text(w io.Writer, o TextOptions) error {
 			for j := range c.Phases {
 				fmt.Fprintf(out, "  %s\t%s\n", c.Phases[j].Name, c.Phases[j].describe())
 			}
+			for _, text := range p.cacheTexts(b) {
+				fmt.Fprintf(out, "  cache\t%s\n", text)
+			}
 			if s := c.Search; s != nil {
 				fmt.Fprintf(out, "  search %s\t%s from %g to %g in %d rungs, goal %s\n", s.Name, s.Vary, s.Rungs[0].Value, s.Rungs[len(s.Rungs)-1].Value, len(s.Rungs), s.Goal)
 			}

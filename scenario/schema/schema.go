@@ -79,6 +79,9 @@ type Kind struct {
 	Options []Attr
 	// Launches says whether this build can start such a server (frameworks only).
 	Launches bool
+	// CacheReset is the path of the call (POST) that empties the prefix cache, "" for none
+	// (frameworks only).
+	CacheReset string
 	// Timed says that conversations of such a dataset have a time, which phases can replay.
 	Timed bool
 	// Content says that such a sink needs the texts of prompts and answers.
@@ -96,6 +99,7 @@ type Problem struct {
 	Attr    string
 	Summary string // a noun phrase, without values
 	Detail  string // a sentence that says what to do
+	Warning bool   // it may be meant
 }
 
 // Values are the decoded attributes of a block by name; absent means not set and no default.

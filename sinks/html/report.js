@@ -30,7 +30,10 @@ const server = e => e.server.replace(/^server\./, "");
 const why = e => [e.cause].concat(e.marks.map(m => m.name + ": " + m.why)).filter(Boolean).join("\n");
 
 // ---- what is shown: the entries that the filters leave
-const hidden = new Set(); // "axis=value"
+const live = location.protocol.startsWith("http"); // the page is loaded again with every cell: it keeps what was chosen
+const hidden = new Set(live ? JSON.parse(sessionStorage["hidden " + data.run.id] || "[]") : []); // "axis=value"
+const keep = () => { if (live) { sessionStorage["hidden " + data.run.id] = JSON.stringify([...hidden]); sessionStorage.theme = document.documentElement.dataset.theme || ""; } };
+if (live && sessionStorage.theme) document.documentElement.dataset.theme = sessionStorage.theme;
 const axisNames = [...new Set(data.cells.flatMap(e => Object.keys(e.matrix)))];
 const valueOf = (e, axis) => (axis === "server" ? server(e) : e.matrix[axis]);
 const filterAxes = [...new Set(["server", ...axisNames])];
@@ -78,7 +81,8 @@ function steps(lo, hi) {
 // logY, ticks (of x), bands (stretches of x).
 function chart(title, sub, series, o) {
   series = series.map((s, i) => ({ color: colors[(s.colorIndex ?? i) % colors.length], ...s, points: s.points.filter(p => p.x !== null && p.y !== null && (!o.logY || p.y > 0) && (!o.logX || p.x > 0)) })).filter(s => s.points.length);
-  if (!series.length) return null;
+  if (!series.length && !o.always) return null;
+  if (!series.length) return Object.assign(el("figure", {}, el("figcaption", {}, title), el("p", { class: "dim" }, `${o.y}: no values. A p99 takes 100 requests.`)), { draw() {} });
   const box = el("div"), tip = el("div", { class: "tip" });
   const fig = el("figure", {}, el("figcaption", {}, title, sub ? el("span", {}, sub) : null), box, tip);
   const draw = () => {
@@ -159,14 +163,14 @@ function eightCharts(entries, load) {
   const errors = e => (e.requests.success_rate === null ? null : 100 * (1 - e.requests.success_rate));
   const speed = { path: "metrics.output_tokens_per_s_per_user.mean" }, ttft = { path: "metrics.ttft_ms.mean" };
   return [
-    byLoad("Output speed per request", entries, load, out, "output tokens/s", [speed], "tokens/s and request", {}),
-    byLoad("Mean TTFT", entries, load, out, "output tokens/s", [ttft], "TTFT (ms)", { logY: true }),
-    byLoad("Mean latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.mean" }], "latency (ms)", {}),
-    byLoad("Error rate", entries, load, "load", load, [{ of: errors }], "failed (%)", {}),
-    byLoad("Output speed per request", entries, load, total, "input + output tokens/s", [speed], "tokens/s and request", {}),
-    byLoad("Mean TTFT", entries, load, total, "input + output tokens/s", [ttft], "TTFT (ms)", { logY: true }),
-    byLoad("P90 latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.p90" }], "latency (ms)", {}),
-    byLoad("P99 latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.p99" }], "latency (ms)", {}),
+    byLoad("Output speed per request", entries, load, out, "output tokens/s", [speed], "tokens/s and request", { always: true }),
+    byLoad("Mean TTFT", entries, load, out, "output tokens/s", [ttft], "TTFT (ms)", { logY: true, always: true }),
+    byLoad("Mean latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.mean" }], "latency (ms)", { always: true }),
+    byLoad("Error rate", entries, load, "load", load, [{ of: errors }], "failed (%)", { always: true }),
+    byLoad("Output speed per request", entries, load, total, "input + output tokens/s", [speed], "tokens/s and request", { always: true }),
+    byLoad("Mean TTFT", entries, load, total, "input + output tokens/s", [ttft], "TTFT (ms)", { logY: true, always: true }),
+    byLoad("P90 latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.p90" }], "latency (ms)", { always: true }),
+    byLoad("P99 latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.p99" }], "latency (ms)", { always: true }),
   ];
 }
 
@@ -275,7 +279,7 @@ const plain = (head, rows) => el("div", { class: "scroll" }, el("table", {},
 function filters(render) {
   const sets = filterAxes.map(a => [a, [...new Set(data.cells.map(e => valueOf(e, a)).filter(v => v !== undefined))]]).filter(([, v]) => v.length > 1);
   return el("div", { class: "filters" }, sets.map(([axis, values]) => el("fieldset", {}, el("legend", {}, axis), values.sort((a, b) => a.localeCompare(b, "en", { numeric: true })).map(v =>
-    el("label", {}, el("input", { type: "checkbox", checked: true, onchange: ev => { ev.target.checked ? hidden.delete(axis + "=" + v) : hidden.add(axis + "=" + v); render(); } }), " " + v)))));
+    el("label", {}, el("input", { type: "checkbox", checked: !hidden.has(axis + "=" + v), onchange: ev => { ev.target.checked ? hidden.delete(axis + "=" + v) : hidden.add(axis + "=" + v); keep(); render(); } }), " " + v)))));
 }
 
 // choice is a select over entries and what it shows of the chosen one.
@@ -320,7 +324,7 @@ function redraw() {
 
 const run = data.run, verdicts = {};
 for (const e of data.cells) verdicts[e.verdict] = (verdicts[e.verdict] || 0) + 1;
-const theme = el("button", { class: "theme", onclick: () => { const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches; document.documentElement.dataset.theme = dark ? "light" : "dark"; redraw(); } }, "light / dark");
+const theme = el("button", { class: "theme", onclick: () => { const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches; document.documentElement.dataset.theme = dark ? "light" : "dark"; keep(); redraw(); } }, "light / dark");
 const results = el("div");
 page.append(
   el("header", {}, el("h1", {}, run.scenario), el("span", { class: "dim" }, run.id), el("span", { class: "dim" }, Object.entries(verdicts).map(([v, n]) => n + " " + v).join(", ")), el("div", {}, theme)),

@@ -135,6 +135,18 @@ type running struct {
 	stopErr  error
 }
 
+// Argv is the command line that the container runs, the image's own entrypoint included;
+// nil where the engine does not say.
+func (p *running) Argv(ctx context.Context) []string {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	c, err := p.docker.api.ContainerInspect(ctx, p.id, client.ContainerInspectOptions{})
+	if err != nil || c.Container.Path == "" {
+		return nil
+	}
+	return append([]string{c.Container.Path}, c.Container.Args...)
+}
+
 func (p *running) Pid() int                { return 0 }
 func (p *running) Started() uint64         { return 0 }
 func (p *running) Done() <-chan struct{}   { return p.done }

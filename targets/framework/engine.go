@@ -29,6 +29,10 @@ type engine struct {
 	// negates says that a flag has a --no- form.
 	negates bool
 	knobs   []knob
+	// ofTotal says that memory_fraction is of all memory, not of what is free after loading.
+	ofTotal bool
+	// claims says that it refuses to start unless that share is free.
+	claims bool
 	// ours are flags that sparkrun sets itself, with the attribute to use instead.
 	ours map[string]string
 	// config is the flag that takes the engine's own file, "" where it has none; its keys
@@ -184,6 +188,9 @@ func (e *engine) launch(s plan.Server, in targets.LaunchInput) ([]targets.Launch
 	argv = append(argv, "--host", host, "--port", in.PortText())
 	argv = append(argv, e.knobArgs(s.Values)...)
 	l := base(s, in)
+	if e.claims {
+		l.MemoryShare = s.Values.Float("memory_fraction")
+	}
 	if config := e.configFile(s.Values); config != nil {
 		name := e.name + ".yml"
 		for k, v := range config {
@@ -217,6 +224,7 @@ const setupName = "sparkrun-setup"
 // program's arguments stay arguments: they are not read by the shell.
 func withSetup(l targets.Launch, setup []string) targets.Launch {
 	if len(setup) > 0 {
+		l.Program = l.Argv[0]
 		l.Argv = append([]string{"sh", "-c", "set -e\n" + strings.Join(setup, "\n") + "\nexec \"$@\"", setupName}, l.Argv...)
 	}
 	return l
@@ -238,6 +246,7 @@ func (e *engine) check(v schema.Values) []schema.Problem {
 		}
 	}
 	problems = append(problems, placeProblems(v)...)
+	problems = append(problems, e.memoryProblems(v)...)
 	config, _ := v["config"].(map[string]any)
 	if len(config) > 0 && e.config == "" {
 		add("config", "Attribute without a meaning", "%s reads no configuration file: use options.", e.name)
@@ -275,6 +284,23 @@ func (e *engine) check(v schema.Values) []schema.Problem {
 		}
 	}
 	return problems
+}
+
+// mostFraction is the share of a DGX Spark's memory above which machines stop answering: it
+// is the GPU's and the system's at once.
+const mostFraction = 0.85
+
+// memoryProblems are shares of the memory that are none, or dangerous.
+func (e *engine) memoryProblems(v schema.Values) []schema.Problem {
+	share := v.Float("memory_fraction")
+	switch {
+	case !v.Has("memory_fraction"):
+	case share <= 0 || share > 1:
+		return []schema.Problem{{Attr: "memory_fraction", Summary: "Wrong value", Detail: fmt.Sprintf("memory_fraction is %v: it is a share of the memory, above 0 and at most 1.", share)}}
+	case share > mostFraction && e.ofTotal:
+		return []schema.Problem{{Attr: "memory_fraction", Warning: true, Summary: "Server that leaves little memory", Detail: fmt.Sprintf("%s takes %v of all memory (memory_fraction). On a DGX Spark that is the system's too: above %v the machine may stop answering; 0.7 to 0.8 is safe there.", e.name, share, mostFraction)}}
+	}
+	return nil
 }
 
 // placeProblems are attributes about where a server runs that mean nothing there.

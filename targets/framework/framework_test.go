@@ -114,3 +114,19 @@ func TestLaunchSim(t *testing.T) {
 		t.Errorf("%v, %v", l, err)
 	}
 }
+
+// The end of gpt-oss's turn may not be passed where vLLM parses it.
+func TestHeadroom(t *testing.T) {
+	for call, want := range map[[3]string]int64{
+		{"vllm", "openai/gpt-oss-20b", "chat"}: 4, {"vllm", "/models/GPT-OSS-120b", "chat"}: 4,
+		{"vllm", "openai/gpt-oss-20b", "completions"}: 1, {"vllm", "Qwen/Qwen3-8B", "chat"}: 1,
+		{"llamacpp", "ggml-org/gpt-oss-20b-GGUF", "chat"}: 1, {"sim", "gpt-oss", "chat"}: 1,
+	} {
+		if got := Headroom(call[0], call[1], call[2]); got != want {
+			t.Errorf("%v: %d, want %d", call, got, want)
+		}
+	}
+	if f := ForcedFields("vllm", 20, 80); f["min_tokens"] != 20 || f["ignore_eos"] != false {
+		t.Errorf("with headroom: %v", f)
+	}
+}

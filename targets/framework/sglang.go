@@ -3,7 +3,7 @@ package framework
 // SGLang: `python3 -m sglang.launch_server --model-path MODEL`, flags with dashes and
 // without --no- forms. chunked-prefill-size is its limit of tokens in a step.
 var sglang = &engine{
-	name: "sglang", program: []string{"python3", "-m", "sglang.launch_server"}, modelFlag: "--model-path", dash: "-", config: "--config", configFlags: true,
+	name: "sglang", program: []string{"python3", "-m", "sglang.launch_server"}, modelFlag: "--model-path", dash: "-", config: "--config", configFlags: true, ofTotal: true,
 	ours: map[string]string{"--host": "sparkrun", "--port": "port", "--model-path": "model", "--model": "model"},
 	knobs: []knob{
 		{attr: "revision", flag: "--revision"},
@@ -24,5 +24,7 @@ var sglang = &engine{
 }
 
 func init() {
-	register(openAI{kind: sglang.kind("SGLang: python3 -m sglang.launch_server."), launch: needsModel(sglang.launch)})
+	kind := sglang.kind("SGLang: python3 -m sglang.launch_server.")
+	kind.CacheReset = "/flush_cache"
+	register(openAI{kind: kind, launch: needsModel(sglang.launch)})
 }

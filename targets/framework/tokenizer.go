@@ -23,7 +23,6 @@ var errNoPieces = errors.New("the server does not tell the pieces of a text")
 // Pieces cuts a text into the server's tokens: the pieces joined are the text. It knows
 // vLLM's /tokenize and llama.cpp's.
 func (t Tokenizer) Pieces(ctx context.Context, text string) ([]string, error) {
-	base := strings.TrimSuffix(t.Endpoint.URL, "/v1")
 	var out struct {
 		Tokens  json.RawMessage `json:"tokens"`
 		Strings []string        `json:"token_strs"`
@@ -32,7 +31,7 @@ func (t Tokenizer) Pieces(ctx context.Context, text string) ([]string, error) {
 		"model": t.Endpoint.Model, "prompt": text, "return_token_strs": true, "add_special_tokens": false, // vLLM
 		"content": text, "with_pieces": true, "add_special": false, // llama.cpp
 	}
-	if err := call(ctx, t.Client, t.Endpoint, http.MethodPost, base+"/tokenize", ask, &out); err != nil {
+	if err := call(ctx, t.Client, t.Endpoint, http.MethodPost, root(t.Endpoint)+"/tokenize", ask, &out); err != nil {
 		return nil, err
 	}
 	pieces := out.Strings
@@ -85,7 +84,7 @@ func (t Tokenizer) Count(ctx context.Context, text string) (int, error) {
 		"model": t.Endpoint.Model, "prompt": text, "add_special_tokens": false, // vLLM, SGLang
 		"content": text, "add_special": false, // llama.cpp
 	}
-	if err := call(ctx, t.Client, t.Endpoint, http.MethodPost, strings.TrimSuffix(t.Endpoint.URL, "/v1")+"/tokenize", ask, &out); err != nil {
+	if err := call(ctx, t.Client, t.Endpoint, http.MethodPost, root(t.Endpoint)+"/tokenize", ask, &out); err != nil {
 		return 0, err
 	}
 	if out.Count != nil {

@@ -3,7 +3,7 @@ package framework
 // vLLM: `vllm serve MODEL`, flags with dashes, each on/off flag with a --no- form; its
 // file (--config) has the flags' names as keys.
 var vllm = &engine{
-	name: "vllm", program: []string{"vllm", "serve"}, dash: "-", negates: true, config: "--config", configFlags: true,
+	name: "vllm", program: []string{"vllm", "serve"}, dash: "-", negates: true, config: "--config", configFlags: true, ofTotal: true, claims: true,
 	ours: map[string]string{"--host": "sparkrun", "--port": "port", "--model": "model"},
 	knobs: []knob{
 		{attr: "revision", flag: "--revision"},
@@ -44,5 +44,7 @@ func onOff(on, off string) func(any) []string {
 }
 
 func init() {
-	register(openAI{kind: vllm.kind("vLLM: vllm serve MODEL."), launch: needsModel(vllm.launch)})
+	kind := vllm.kind("vLLM: vllm serve MODEL.")
+	kind.CacheReset = "/reset_prefix_cache" // there with VLLM_SERVER_DEV_MODE=1 only
+	register(openAI{kind: kind, launch: needsModel(vllm.launch)})
 }

@@ -2,7 +2,10 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -18,9 +21,31 @@ func (Local) Facts(context.Context) (targets.Facts, error) {
 	f.BootID = readLine("/proc/sys/kernel/random/boot_id")
 	f.CPU = field("/proc/cpuinfo", "model name")
 	f.GPUs = HasGPUs()
+	f.GPU = gpuModel("/proc/driver/nvidia")
+	f.Driver = DriverVersion(readLine("/proc/driver/nvidia/version"))
 	f.MemTotal = meminfo("MemTotal")
 	f.MemFree = meminfo("MemAvailable")
 	return f, nil
+}
+
+// driverVersion is in the first line of /proc/driver/nvidia/version, behind the words for
+// the module and the machine: "… for aarch64  580.95.05  Release Build …".
+var driverVersion = regexp.MustCompile(`\b\d{3,}\.\d+(\.\d+)?\b`)
+
+// DriverVersion finds the version in that line, "" where there is none.
+func DriverVersion(line string) string { return driverVersion.FindString(line) }
+
+// gpuModel is the model of the GPUs that the driver shows in its /proc folder.
+func gpuModel(folder string) string {
+	files, _ := filepath.Glob(filepath.Join(folder, "gpus", "*", "information"))
+	if len(files) == 0 {
+		return ""
+	}
+	model := field(files[0], "Model")
+	if len(files) > 1 && model != "" {
+		return fmt.Sprintf("%d × %s", len(files), model)
+	}
+	return model
 }
 
 // HasGPUs reports whether this machine has NVIDIA GPUs with their driver.

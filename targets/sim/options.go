@@ -23,6 +23,7 @@ type Config struct {
 	KVTokens          int64
 	MaxModelLen       int64
 	PrefixCaching     bool
+	KeepsCache        bool
 	LoadTime          time.Duration
 	ReasoningTokens   int64
 	TokensPerEvent    int64
@@ -84,6 +85,7 @@ func Options() []schema.Attr {
 		{Name: "kv_tokens", Type: schema.Int, Default: int64(1 << 20), Doc: "Tokens of KV cache; a request waits until its prompt and answer fit."},
 		{Name: "max_model_len", Type: schema.Int, Default: int64(131072), Doc: "Longest prompt and answer together."},
 		{Name: "prefix_caching", Type: schema.Bool, Default: true, Doc: "Whether a prompt's known beginning costs no prefill."},
+		{Name: "keeps_cache", Type: schema.Bool, Default: false, Doc: "POST /reset_prefix_cache answers 200 and empties nothing, as an engine may while requests hold parts of its cache."},
 		{Name: "load_time", Type: schema.Duration, Default: time.Duration(0), Doc: "Answers 503 for so long after its start."},
 		{Name: "reasoning_tokens", Type: schema.Int, Default: int64(0), Doc: "Tokens at the front of an answer that are reasoning."},
 		{Name: "tokens_per_event", Type: schema.Int, Default: int64(1), Doc: "Tokens in a stream event, as with speculative decoding."},
@@ -125,7 +127,7 @@ func NewConfig(v schema.Values) (Config, error) {
 		PrefillTokensPerS: all.Float("prefill_tokens_per_s"),
 		DecodeStep:        all.Duration("decode_step"), DecodeStepPerSeq: all.Duration("decode_step_per_seq"),
 		MaxNumSeqs: all.Int("max_num_seqs"), KVTokens: all.Int("kv_tokens"), MaxModelLen: all.Int("max_model_len"),
-		PrefixCaching: all.Bool("prefix_caching"), LoadTime: all.Duration("load_time"),
+		PrefixCaching: all.Bool("prefix_caching"), KeepsCache: all.Bool("keeps_cache"), LoadTime: all.Duration("load_time"),
 		ReasoningTokens: all.Int("reasoning_tokens"), TokensPerEvent: all.Int("tokens_per_event"),
 		ErrorRate: all.Float("error_rate"), StallRate: all.Float("stall_rate"), DropRate: all.Float("drop_rate"),
 		Jitter: all.Float("jitter"), WarmupSlowdown: all.Float("warmup_slowdown"), Seed: all.Int("seed"),

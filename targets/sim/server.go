@@ -91,6 +91,9 @@ func (s *Server) Handler() http.Handler {
 	api("POST /v1/embeddings", s.loaded(s.embeddings))
 	api("POST /tokenize", s.loaded(s.tokenize))
 	api("POST /reset_prefix_cache", func(http.ResponseWriter, *http.Request) {
+		if s.cfg.KeepsCache {
+			return
+		}
 		s.mu.Lock()
 		clear(s.cache)
 		s.mu.Unlock()

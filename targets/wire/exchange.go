@@ -11,6 +11,8 @@ import (
 // exchange is a request under way on a connection, and the answer to it.
 type exchange struct {
 	head, body []byte // of the request
+	at         int64  // clock time before which it does not leave
+	unsent     error  // why a part of the request could not be sent; the sender's, as head and body are
 	idle       int64  // ns that may pass without a byte, 0: any
 	deadline   int64  // clock time of the request's end, 0: none
 	sent       int64
@@ -25,7 +27,8 @@ type exchange struct {
 // link is a connection to the server, in one of the two ways to read one: by a loop for
 // all of them (looped), or by a goroutine for each (plain).
 type link interface {
-	// exchange sends x's request and returns when its answer has ended.
+	// exchange sends x's request when its time has come, and returns when its answer has
+	// ended.
 	exchange(ctx context.Context, x *exchange)
 	// open reports whether an idle connection can take another request: nothing has come
 	// on it, neither bytes nor its end.

@@ -18,10 +18,12 @@ import (
 type looped struct {
 	fd      int
 	loop    *loop
+	all     *loops
 	current atomic.Pointer[exchange]
 	dead    atomic.Bool // something came while it was idle, or it cannot be used again
 	done    chan struct{}
-	died    func() // called by the loop as it becomes dead while it is idle
+	left    chan struct{} // the pacer has let go of the exchange that it began
+	died    func()        // called by the loop as it becomes dead while it is idle
 
 	// Of the loop's thread alone.
 	slot     int32
@@ -32,9 +34,10 @@ type looped struct {
 // loops are a client's: one to begin with, another for every so many connections, at
 // most one for each core.
 type loops struct {
-	mu  sync.Mutex
-	all []*loop
-	n   int // connections given out
+	mu    sync.Mutex
+	all   []*loop
+	n     int // connections given out
+	pacer *pacer
 }
 
 const connsPerLoop = 256
@@ -52,6 +55,12 @@ func (s *loops) adopt(conn net.Conn, stamps stamper, died func()) (link, error) 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.pacer == nil {
+		if s.pacer, err = newPacer(stamps.clock); err != nil {
+			unix.Close(fd)
+			return nil, fmt.Errorf("make the thread that sends: %w", err)
+		}
+	}
 	if want := min(runtime.NumCPU(), 1+s.n/connsPerLoop); len(s.all) < want {
 		l, err := newLoop(stamps)
 		if err != nil {
@@ -62,7 +71,7 @@ func (s *loops) adopt(conn net.Conn, stamps stamper, died func()) (link, error) 
 	}
 	l := s.all[s.n%len(s.all)]
 	s.n++
-	c := &looped{fd: fd, loop: l, died: died, slot: -1, done: make(chan struct{}, 1)}
+	c := &looped{fd: fd, loop: l, all: s, died: died, slot: -1, done: make(chan struct{}, 1), left: make(chan struct{}, 1)}
 	l.send(note{c, nil, register})
 	return c, nil
 }
@@ -90,14 +99,17 @@ func detach(tcp *net.TCPConn) (fd int, err error) {
 	return fd, nil
 }
 
-// close ends the loops' threads.
+// close ends the loops' threads, and the pacer's.
 func (s *loops) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.all {
 		l.close()
 	}
-	s.all, s.n = nil, 0
+	if s.pacer != nil {
+		s.pacer.close()
+	}
+	s.all, s.n, s.pacer = nil, 0, nil
 }
 
 func (c *looped) open() bool { return !c.dead.Load() && quiet(c.fd) }
@@ -110,6 +122,35 @@ func (c *looped) close() {
 }
 
 func (c *looped) exchange(ctx context.Context, x *exchange) {
+	var later *departure
+	if x.at > c.loop.clock.Now() {
+		later = c.all.pacer.give(ctx, c, x)
+	} else if ask, needed := c.begin(x); needed {
+		c.loop.send(note{c, x, ask})
+	}
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		if later != nil && !later.taken.Swap(true) {
+			x.stop(os.ErrDeadlineExceeded) // the caller knows that its context has ended
+			return
+		}
+		c.loop.send(note{c, x, cancel})
+		<-c.done
+	}
+	if later != nil {
+		<-c.left
+	}
+	if x.unsent != nil {
+		x.err = x.unsent
+	}
+	if c.dead.Load() {
+		x.answer.closes = true
+	}
+}
+
+// begin sends x's request; needed is what the loop must be asked for then.
+func (c *looped) begin(x *exchange) (ask request, needed bool) {
 	l := c.loop
 	l.active.Add(1)
 	x.sent = l.clock.Now()
@@ -123,27 +164,15 @@ func (c *looped) exchange(ctx context.Context, x *exchange) {
 	}
 	switch {
 	case err == unix.EAGAIN:
-		l.send(note{c, x, flush})
+		return flush, true
 	case err == unix.EPIPE, err == unix.ECONNRESET:
 		// The loop finds on the socket how it ended: perhaps with an answer.
-		l.send(note{c, x, look})
+		return look, true
 	case err != nil:
-		l.send(note{c, x, cancel})
-	case c.dead.Load(), due != 0 && due < l.next.Load():
-		l.send(note{c, x, look})
+		x.unsent = os.NewSyscallError("sendmsg", err)
+		return cancel, true
 	}
-	select {
-	case <-c.done:
-	case <-ctx.Done():
-		l.send(note{c, x, cancel})
-		<-c.done
-	}
-	if err != nil && err != unix.EAGAIN && err != unix.EPIPE && err != unix.ECONNRESET {
-		x.err = os.NewSyscallError("sendmsg", err)
-	}
-	if c.dead.Load() {
-		x.answer.closes = true
-	}
+	return look, c.dead.Load() || (due != 0 && due < l.next.Load())
 }
 
 // writeSome writes as much of the request as the socket takes.

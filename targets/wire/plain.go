@@ -86,6 +86,10 @@ func (p *plain) exchange(ctx context.Context, x *exchange) {
 		}
 	}()
 	clock := p.stamps.clock
+	if !sleepUntil(ctx, clock, x.at) {
+		x.stop(os.ErrDeadlineExceeded) // the caller knows that its context has ended
+		return
+	}
 	x.sent = clock.Now()
 	x.heard, p.floor = x.sent, x.sent
 	set := x.due()

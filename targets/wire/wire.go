@@ -105,12 +105,13 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Do sends one request and fills its record.
+// Do sends one request, not before the time for which it is scheduled, and fills its
+// record. Called ahead of that time it has a connection by then.
 func (c *Client) Do(ctx context.Context, r *record.Request, rec *record.Record) {
 	rec.Start(r)
-	x := &exchange{idle: int64(r.IdleTimeout), body: r.Body}
+	x := &exchange{at: r.Scheduled, idle: int64(r.IdleTimeout), body: r.Body}
 	if r.Timeout > 0 {
-		x.deadline = c.Clock.Now() + int64(r.Timeout)
+		x.deadline = max(c.Clock.Now(), r.Scheduled) + int64(r.Timeout)
 	}
 	head := slices.Concat(c.head, []byte(r.ID), []byte("\r\nContent-Length: "), strconv.AppendInt(nil, int64(len(r.Body)), 10), []byte("\r\n\r\n"))
 	for fresh := false; ; fresh = true {

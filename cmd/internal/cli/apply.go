@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,7 +40,7 @@ the results so far are written. Twice: requests are cut. Three times: leaves at 
 Exit codes: 130 interrupted · 2 the scenario or the call is wrong, nothing was touched ·
 1 the run could not be done · 3 a cell is failed, invalid or skipped (--strict: or
 suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
-		Example: "  sparkrun apply examples/quickstart.hcl\n  sparkrun apply sweep.hcl --var concurrency=1,4 --only server=vllm\n  sparkrun apply ci.hcl --baseline results/ci/latest",
+		Example: "  sparkrun apply examples/quickstart.hcl\n  sparkrun apply sweep.hcl --var concurrency=1,4 --only server=vllm\n  sparkrun apply sweep.hcl --watch 8080\n  sparkrun apply ci.hcl --baseline results/ci/latest",
 		Args:    needPath,
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := f.load(env, args)
@@ -60,12 +61,13 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 			if err != nil {
 				return err
 			}
-			if f.runID == "" {
-				f.runID = store.NewID(env.Now())
+			if err := f.output.watch.listen(); err != nil {
+				return exit(exitUsage, "--watch: %v", err)
 			}
-			st, err := store.Create(f.out, s.Name, f.runID)
+			defer f.output.watch.close()
+			st, err := f.create(env, s.Name)
 			if err != nil {
-				return exit(exitRun, "%v", err)
+				return err
 			}
 			return execute(env, s, sets, st, store.Request{
 				Paths: absolute(args), Vars: settings(f.vars, s.Plan), Only: f.only, Skip: f.skip,
@@ -75,14 +77,29 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 	}
 	f.register(c)
 	f.output.register(c)
-	c.Flags().StringVar(&f.out, "out", "results", "folder of the results store")
-	c.Flags().StringVar(&f.runID, "run-id", "", "name of the run (default: date, time and six hex digits)")
+	f.output.watch.register(c)
+	f.registerStore(c)
 	c.Flags().StringVar(&f.baseline, "baseline", "", "run or summary.json that thresholds know as baseline.*")
 	c.Flags().IntVar(&f.parallelism, "parallelism", 1, "cells that load at a time")
 	c.Flags().BoolVar(&f.keepServers, "keep-servers", false, "leave the servers running that no other server needs the place of")
 	c.Flags().StringVar(&f.worker, "worker-binary", "", "path of sparkrun on the nodes of a generator (default: that of this program)")
 	c.Flags().BoolVar(&f.strict, "strict", false, "exit 3 also for suspect cells")
 	return c
+}
+
+// registerStore registers the flags of where a run's folder is.
+func (f *applyFlags) registerStore(c *cobra.Command) {
+	c.Flags().StringVar(&f.out, "out", "results", "folder of the results store")
+	c.Flags().StringVar(&f.runID, "run-id", "", "name of the run (default: date, time and six hex digits)")
+}
+
+// create makes the folder of a run.
+func (f *applyFlags) create(env *Env, scenario string) (*store.Run, error) {
+	st, err := store.Create(f.out, scenario, cmp.Or(f.runID, store.NewID(env.Now())))
+	if err != nil {
+		return nil, exit(exitRun, "%v", err)
+	}
+	return st, nil
 }
 
 // findBaseline is the path of the summary that --baseline names. Thresholds that compare

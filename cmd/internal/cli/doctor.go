@@ -34,7 +34,7 @@ answer. Nothing is started or changed.
 Each line is ok, note (worth knowing), or fail with what to do. Exit code 1 if one fails.`,
 		Example: "  sparkrun doctor\n  sparkrun doctor sweep.hcl --only server=vllm",
 		RunE: func(_ *cobra.Command, args []string) error {
-			d := &doctor{env: env, out: env.Stdout, tools: tools(env, "", nil)}
+			d := &doctor{env: env, out: env.Stdout, tools: tools(env, nil)}
 			ctx := context.Background()
 			d.machine(ctx, out)
 			if len(args) > 0 {
@@ -42,6 +42,7 @@ Each line is ok, note (worth knowing), or fail with what to do. Exit code 1 if o
 				if err != nil {
 					return err
 				}
+				d.secrets = s.Plan.Secrets
 				for i := range s.Plan.Servers {
 					if used(s.Plan, s.Plan.Servers[i].Address) {
 						d.server(ctx, &s.Plan.Servers[i])
@@ -70,17 +71,18 @@ func used(p *plan.Plan, server string) bool {
 
 // doctor prints a line for each question.
 type doctor struct {
-	env    *Env
-	out    io.Writer
-	tools  runner.Tools
-	failed int
+	env     *Env
+	out     io.Writer
+	tools   runner.Tools
+	secrets []string // of the scenario: a server may repeat what it was sent
+	failed  int
 }
 
 func (d *doctor) say(level, what, format string, args ...any) {
 	if level == "fail" {
 		d.failed++
 	}
-	fmt.Fprintf(d.out, "%-5s %-14s %s\n", level, what, fmt.Sprintf(format, args...))
+	fmt.Fprintf(d.out, "%-5s %-14s %s\n", level, what, runner.Redacted(fmt.Sprintf(format, args...), d.secrets))
 }
 
 // check says ok with the detail, or fail with the error.

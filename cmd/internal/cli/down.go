@@ -29,7 +29,7 @@ Exit code 5 if something could not be removed, else 0.`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			ctx := context.Background()
-			t := tools(env, "", nil)
+			t := tools(env, nil)
 			all, err := remains(ctx, t, out, args)
 			if err != nil {
 				return err

@@ -24,6 +24,7 @@ import (
 // outputFlags choose what a run shows.
 type outputFlags struct {
 	json, noColor, quiet, verbose bool
+	watch                         watchFlag
 }
 
 func (f *outputFlags) register(c *cobra.Command) {
@@ -80,6 +81,10 @@ func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req 
 	}
 	defer logs.Close()
 
+	watchers, watched, err := out.watch.begin(&info, open, env.Stderr)
+	if err != nil {
+		return exit(exitRun, "%v", err)
+	}
 	v := view.New(view.Options{
 		JSON: out.json, Quiet: out.quiet, Width: terminal(env, out), Stdout: env.Stdout, Stderr: env.Stderr,
 	})
@@ -87,18 +92,21 @@ func execute(env *Env, s *scenario.Scenario, sets *datasets, st *store.Run, req 
 	defer control.Close()
 	stopSignals := handleSignals(env, control, v, st)
 	defer stopSignals()
-	t := tools(env, st.ID, sets)
+	t := tools(env, sets)
 	t.Worker = req.Worker
 	report := runner.Run(runner.Config{
 		Plan: s.Plan, Info: info, Store: st, Journal: jour, Clock: clock,
 		Tools: t, Sinks: open, Parallelism: req.Parallelism, Strict: req.Strict, Baseline: baseline,
 		Control: control, Resume: "sparkrun resume " + st.Dir, Finished: finished,
 		KeepServers: req.KeepServers, ServersOnly: serversOnly,
+		OnCell: watched,
 		Observe: func(e runner.Event) {
 			logs.event(e)
 			v.Event(e)
+			tell(watchers, e)
 		},
 	})
+	out.watch.end(report.Run)
 	v.Close()
 	if report.ExitCode != 0 {
 		return &exitError{code: report.ExitCode}

@@ -54,7 +54,7 @@ TYPE lists them); --set changes them, --path says where the file goes.
 			if err := retype(past.Info.Plan); err != nil {
 				return exit(exitRun, "read run.json of run %s: %v", st.ID, err)
 			}
-			sink, err := sinks.New(*s, st.Dir, sinks.Env{Stdout: env.Stdout, Width: env.StdoutTerminal(), Color: env.color(env.StdoutTerminal())})
+			sink, err := sinks.New(*s, st.Dir, sinks.Env{Stdout: env.Stdout, Width: env.StdoutTerminal(), Color: env.color(env.StdoutTerminal()), Again: true})
 			if err != nil {
 				return exit(exitUsage, "%v", err)
 			}

@@ -39,6 +39,12 @@ func fingerprintOf(s *result.Summary, path string) fingerprint {
 		e := &s.Cells[i]
 		f.add(e.Server+".", map[string]any{"framework": e.Framework, "served_model": e.Model})
 	}
+	for i := range s.Run.Servers {
+		found := &s.Run.Servers[i]
+		for name, v := range found.Lines() {
+			f.found(found.Server+" found "+name, v)
+		}
+	}
 	b, err := os.ReadFile(filepath.Join(filepath.Dir(path), "run.json"))
 	if err != nil {
 		return f
@@ -72,6 +78,14 @@ func fingerprintOf(s *result.Summary, path string) fingerprint {
 		f.add(prefix, map[string]any{"dataset": datasets[c["dataset"]], "api": c["api"], "stream": c["stream"], "phases": c["phases"], "request": c["request"], "conversations": c["conversations"]})
 	}
 	return f
+}
+
+// found adds what a server was found to be, beside another that a later start had.
+func (f fingerprint) found(name, v string) {
+	if before := f[name]; before != "" && !slices.Contains(strings.Split(before, " and "), v) {
+		v = before + " and " + v
+	}
+	f[name] = v
 }
 
 // readable turns the durations of a server, nanoseconds in JSON, into what a scenario has.

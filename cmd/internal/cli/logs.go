@@ -112,7 +112,7 @@ func mayGrow(env *Env, st *store.Run) bool {
 	if journal.Running(st.JournalPath()) {
 		return true
 	}
-	strays, err := remains(context.Background(), tools(env, "", nil), "", []string{st.Dir})
+	strays, err := remains(context.Background(), tools(env, nil), "", []string{st.Dir})
 	return err == nil && slices.ContainsFunc(strays, func(m runner.Remains) bool {
 		return slices.ContainsFunc(m.Servers, func(s runner.Remain) bool { return len(s.Processes)+len(s.Containers) > 0 })
 	})

@@ -54,10 +54,15 @@ runs the others into the same folder. Secrets come from the environment again.`,
 			if err := refuse(s.Plan); err != nil {
 				return err
 			}
+			if err := output.watch.listen(); err != nil {
+				return exit(exitUsage, "--watch: %v", err)
+			}
+			defer output.watch.close()
 			return execute(env, s, &datasets{}, st, req, output, journal.Finished(lines), false)
 		},
 	}
 	output.register(c)
+	output.watch.register(c)
 	c.Flags().StringVar(&out, "out", "results", "folder of the results store")
 	c.ValidArgsFunction = completeRuns(&out, 1)
 	return c

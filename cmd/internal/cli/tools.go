@@ -24,8 +24,9 @@ import (
 	"sparkrun/targets/wire"
 )
 
-// tools hands the runner what it must not import. run is the run's id.
-func tools(env *Env, run string, sets *datasets) runner.Tools {
+// tools hands the runner what it must not import.
+func tools(env *Env, sets *datasets) runner.Tools {
+	salt := fmt.Sprint(env.Now().UnixNano()) // of this try of the run: an earlier one may have sent its texts
 	docker := sync.OnceValues(func() (*container.Docker, error) { return container.Open(env.Lookup) })
 	return runner.Tools{
 		Self: env.Self,
@@ -38,16 +39,21 @@ func tools(env *Env, run string, sets *datasets) runner.Tools {
 		Framework:  framework.ByName,
 		Containers: func(string) (targets.Containers, error) { return docker() },
 		Doer:       newDoer,
-		Source: func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint) (load.Source, error) {
+		Source: func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint, salted bool) (load.Source, error) {
 			set, err := sets.get(d)
 			if err != nil {
 				return nil, err
 			}
-			return set.Open(ctx, dataset.Options{
-				Cell: c, Model: ep.Model, Run: run,
+			o := dataset.Options{
+				Cell: c, Model: ep.Model,
 				Forced:    func(least, most int) map[string]any { return framework.ForcedFields(s.Framework, least, most) },
+				Headroom:  framework.Headroom(s.Framework, ep.Model+" "+s.Model, c.API),
 				Tokenizer: framework.Tokenizer{Client: http.DefaultClient, Endpoint: ep, API: c.API},
-			})
+			}
+			if salted {
+				o.Salt = salt
+			}
+			return set.Open(ctx, o)
 		},
 		CheckDataset: func(_ context.Context, d *plan.Dataset) error { _, err := sets.get(d); return err },
 	}

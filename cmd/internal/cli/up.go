@@ -33,12 +33,9 @@ Servers that share a node cannot run at the same time: choose with --only.`,
 			if err := sideBySide(s.Plan); err != nil {
 				return err
 			}
-			if f.runID == "" {
-				f.runID = store.NewID(env.Now())
-			}
-			st, err := store.Create(f.out, s.Name, f.runID)
+			st, err := f.create(env, s.Name)
 			if err != nil {
-				return exit(exitRun, "%v", err)
+				return err
 			}
 			s.Plan.Cells, s.Plan.Sinks, s.Plan.Thresholds, s.Plan.Datasets = nil, nil, nil, nil
 			return execute(env, s, &datasets{}, st, store.Request{
@@ -48,8 +45,7 @@ Servers that share a node cannot run at the same time: choose with --only.`,
 	}
 	f.register(c)
 	f.output.register(c)
-	c.Flags().StringVar(&f.out, "out", "results", "folder of the results store")
-	c.Flags().StringVar(&f.runID, "run-id", "", "name of the run (default: date, time and six hex digits)")
+	f.registerStore(c)
 	return c
 }
 

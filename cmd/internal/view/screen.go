@@ -26,7 +26,7 @@ type screen struct {
 	done    int
 	left    float64 // seconds, -1 unknown
 	running []*running
-	drawn   int    // lines of the live part on the screen
+	drawn   []int  // widths of the lines of the live part on the screen
 	table   string // the benchmark whose header was printed last
 	stop    chan struct{}
 	ended   chan struct{}
@@ -87,7 +87,7 @@ func (s *screen) Event(e runner.Event) {
 		d := e.Data.(*runner.Started)
 		s.total = len(d.Cells)
 		for _, c := range d.Cells {
-			s.label = max(s.label, len([]rune(cellLabel(c))), len([]rune(tableHead(c))))
+			s.label = max(s.label, len([]rune(cellLabel(c))), len([]rune(tableHead(c, 1000))))
 		}
 		s.draw(fmt.Sprintf("%s  %d cells, results in %s", s.paint(bold, "Run "+e.Run), s.total, d.Dir))
 	case runner.EventTaskStarted:
@@ -186,17 +186,20 @@ func cellLabel(address string) string {
 	return strings.Join(append(parts, fmt.Sprintf("#%d", c.Repeat)), " ")
 }
 
-// tableHead is the benchmark and its axes.
-func tableHead(address string) string {
+// tableHead is the benchmark and its axes, or the axes alone where that is too wide.
+func tableHead(address string, width int) string {
 	c, err := addr.Parse(address)
 	if err != nil {
-		return address
+		return middle(address, width)
 	}
-	head := c.Benchmark
+	head, axes := c.Benchmark, ""
 	for _, a := range c.Axes {
-		head += " " + a.Name
+		axes += " " + a.Name
 	}
-	return head
+	if len([]rune(head+axes)) <= width || axes == "" {
+		return middle(head+axes, width)
+	}
+	return middle(axes[1:], width)
 }
 
 // rows are the lines of a finished cell, under a header where another benchmark begins.
@@ -207,7 +210,7 @@ func (s *screen) rows(e runner.Event) string {
 		x := &entries[i]
 		if x.Benchmark != s.table {
 			s.table = x.Benchmark
-			head := fmt.Sprintf("%8s  %-*s  %-8s %8s %10s %10s %9s", "", s.labelWidth(), middle(tableHead(x.Address), s.labelWidth()), "phase", "tokens/s", "TTFT p50", "TPOT p50", "ok")
+			head := fmt.Sprintf("%8s  %-*s  %-8s %8s %10s %10s %9s", "", s.labelWidth(), tableHead(x.Address, s.labelWidth()), "phase", "tokens/s", "TTFT p50", "TPOT p50", "ok")
 			fmt.Fprintln(&b, s.paint(dim, clip(head, s.Width()-1)))
 		}
 		line := fmt.Sprintf("  %-*s  %-8s %8s %10s %10s %9s", s.labelWidth(), middle(cellLabel(x.Address), s.labelWidth()), middle(x.Phase, 8),
@@ -216,11 +219,15 @@ func (s *screen) rows(e runner.Event) string {
 		if x.Cause != "" {
 			line = fmt.Sprintf("  %-*s  %s", s.labelWidth(), middle(cellLabel(x.Address), s.labelWidth()), x.Cause)
 		}
-		for _, m := range x.Marks {
+		line, _, _ = strings.Cut(line, "\n")
+		line = clip(line, s.Width()-9)
+		for _, m := range x.Marks { // as many as there is room for; they all stand in the summary
+			if len([]rune(line))+2+len([]rune(m.Name)) > s.Width()-9 {
+				break
+			}
 			line += "  " + m.Name
 		}
-		line, _, _ = strings.Cut(line, "\n")
-		fmt.Fprintf(&b, "%s%s\n", s.paint(verdictColour(x.Verdict), fmt.Sprintf("%8s", x.Verdict)), clip(line, s.Width()-9))
+		fmt.Fprintf(&b, "%s%s\n", s.paint(verdictColour(x.Verdict), fmt.Sprintf("%8s", x.Verdict)), line)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }
@@ -242,8 +249,8 @@ func (s *screen) draw(above string) {
 		above = ""
 	}
 	var b strings.Builder
-	if s.drawn > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA", s.drawn)
+	if up := s.rowsDrawn(); up > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", up)
 	}
 	b.WriteString("\r\x1b[J")
 	if above != "" {
@@ -253,10 +260,23 @@ func (s *screen) draw(above string) {
 	for _, l := range lines {
 		b.WriteString(l + "\n")
 	}
-	s.drawn = len(lines)
+	s.drawn = s.drawn[:0]
+	for _, l := range lines {
+		s.drawn = append(s.drawn, len([]rune(l)))
+	}
 	if b.Len() > len("\r\x1b[J") {
 		_, _ = io.WriteString(s.Stderr, b.String())
 	}
+}
+
+// rowsDrawn is how many rows of the screen the live part takes: a terminal that has become
+// narrower since it was drawn has broken its lines.
+func (s *screen) rowsDrawn() int {
+	width, rows := max(1, s.Width()), 0
+	for _, n := range s.drawn {
+		rows += max(1, (n+width-1)/width)
+	}
+	return rows
 }
 
 // lines are the live part.
@@ -284,8 +304,15 @@ func (r *running) line(width int) string {
 		return fmt.Sprintf("%s  %s %s", middle(name, width/2), strings.TrimSpace(r.phase+" "+r.tries), clock(time.Since(r.since)))
 	}
 	numbers := fmt.Sprintf("%3d in flight %5d ok %2d failed %6.0f tok/s  TTFT %.0f ms", p.InFlight, p.OK, p.Failed, p.OutputTokensPerS, p.TTFTMeanMS)
+	if width < 100 {
+		numbers = fmt.Sprintf("%d in flight %d ok", p.InFlight, p.OK)
+		if p.Failed > 0 {
+			numbers += fmt.Sprintf(" %d failed", p.Failed)
+		}
+		numbers += fmt.Sprintf(" %.0f tok/s TTFT %.0f ms", p.OutputTokensPerS, p.TTFTMeanMS)
+	}
 	phase := strings.TrimSpace(r.phase + " " + r.tries)
-	head := fmt.Sprintf("%s  %s ", middle(name, max(12, width-len([]rune(numbers))-len([]rune(phase))-20)), phase)
+	head := fmt.Sprintf("%s  %s ", middle(name, max(8, width-len([]rune(numbers))-len([]rune(phase))-16)), middle(phase, max(6, width/4)))
 	return head + meter(p.Fraction, 10) + numbers
 }
 

@@ -1,9 +1,11 @@
 package view
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -58,6 +60,7 @@ type text struct {
 	Options
 	mu      sync.Mutex
 	plainAt time.Time
+	told    []string // why tasks failed: it is said once
 }
 
 // plainEvery is how often progress is printed where there is no terminal.
@@ -75,13 +78,9 @@ func (v *text) Event(e runner.Event) {
 			v.line("%s %s", map[string]string{string(plan.TaskStart): "Starting ", string(plan.TaskCell): "Measuring"}[e.Kind], strings.TrimPrefix(e.Address, e.Kind+" "))
 		}
 	case runner.EventTaskEnded:
-		switch e.Outcome {
-		case runner.Failed:
+		if e.Outcome == runner.Failed {
 			v.line("Failed    %s: %s", e.Address, e.Message)
-		case runner.Skipped:
-			if e.Kind == string(plan.TaskCell) {
-				v.line("Skipped   %s: %s", e.Address, e.Message)
-			}
+			v.told = append(v.told, e.Message)
 		}
 	case runner.EventPhaseStarted:
 		v.line("          %s: %s", e.Address, strings.TrimSpace(e.Phase+" "+e.Message))
@@ -104,6 +103,10 @@ func (v *text) cell(e runner.Event) {
 	entries, _ := e.Data.([]result.Entry)
 	for i := range entries {
 		x := &entries[i]
+		if x.Requests.Scheduled == 0 && x.Cause != "" {
+			v.line("%-9s %s %s: %s", x.Verdict, x.Address, x.Phase, v.cause(x.Cause))
+			continue
+		}
 		numbers := ""
 		for _, n := range []struct{ path, unit string }{{"throughput.output_tokens_per_s", "output tokens/s"}, {"metrics.ttft_ms.p50", "ms TTFT p50"}, {"metrics.tpot_ms.p50", "ms TPOT p50"}} {
 			if f := x.Value(n.path); f != nil {
@@ -112,6 +115,17 @@ func (v *text) cell(e runner.Event) {
 		}
 		v.line("%-9s %s %s: %d of %d requests ok%s", x.Verdict, x.Address, x.Phase, x.Requests.OK, x.Requests.Scheduled, numbers)
 	}
+}
+
+// cause is why nothing was measured, without what has been told already.
+func (v *text) cause(why string) string {
+	for _, told := range v.told {
+		if rest, ok := strings.CutSuffix(why, told); ok {
+			return cmp.Or(strings.TrimSuffix(rest, ": "), "for the reason above")
+		}
+	}
+	v.told = append(v.told, why)
+	return why
 }
 
 func (v *text) progress(e runner.Event) {
@@ -154,6 +168,10 @@ func (v *text) ended(e *runner.Ended) {
 		if i == 10 {
 			fmt.Fprintf(v.Stderr, "… and %d more: see summary.json\n", len(e.Reasons)-i)
 			break
+		}
+		what, why, _ := strings.Cut(r, ": ")
+		if i > 0 && why != "" && slices.ContainsFunc(e.Reasons[:i], func(before string) bool { return strings.HasSuffix(before, ": "+why) }) {
+			r = what + ", for the same reason"
 		}
 		fmt.Fprintf(v.Stderr, "Exit code %d: %s\n", e.ExitCode, r)
 	}

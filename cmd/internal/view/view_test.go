@@ -143,3 +143,25 @@ func TestJSON(t *testing.T) {
 		t.Errorf("%v %+v", err, last)
 	}
 }
+
+// TestNarrowed: the live part is taken back whole from a terminal that has become narrower and
+// has broken its lines.
+func TestNarrowed(t *testing.T) {
+	width := 120
+	s := &screen{Options: Options{Width: func() int { return width }, Stderr: new(bytes.Buffer)}, left: -1, total: 1}
+	s.running = []*running{{address: "benchmark.b[server=vllm]#1", phase: "steady", progress: &runner.Progress{Fraction: 0.5, OutputTokensPerS: 1000}}}
+	s.draw("")
+	if s.rowsDrawn() != 2 {
+		t.Errorf("%d rows at 120 columns, want the cell's and the run's", s.rowsDrawn())
+	}
+	width = 60
+	if n := s.drawn[0]; n <= 60 || n > 119 || s.rowsDrawn() != 3 {
+		t.Errorf("a line of %d and another are %d rows at 60 columns, want 3", n, s.rowsDrawn())
+	}
+	out := new(bytes.Buffer)
+	s.Stderr = out
+	s.draw("")
+	if !strings.HasPrefix(out.String(), "\x1b[3A\r\x1b[J") {
+		t.Errorf("it is drawn again by %q", out.String())
+	}
+}

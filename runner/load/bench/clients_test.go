@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -32,6 +33,15 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	f := strings.Fields(spec) // kind, port, streams, chunks, file
+	if f[0] == "tlsserver" {
+		chunks, _ := strconv.Atoi(f[1])
+		gap, _ := strconv.Atoi(f[2])
+		if err := tlsServer(chunks, time.Duration(gap)*time.Microsecond, f[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	streams, _ := strconv.Atoi(f[2])
 	chunks, _ := strconv.Atoi(f[3])
 	url := "http://127.0.0.1:" + f[1] + "/v1"
@@ -77,10 +87,13 @@ func cpu() float64 {
 
 var body = []byte(`{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true,"stream_options":{"include_usage":true}}`)
 
-// ownClient is ours: read, stamp, classify, record; "user" hides the socket.
+// ownClient is ours: read, stamp, classify, record; "user" hides the socket, "tls" encrypts.
 func ownClient(kind, url string, streams, chunks int) (n int64, before float64, times func(io.Writer), err error) {
 	clock := record.NewClock()
 	o := wire.Options{BaseURL: url, API: "chat", Stream: true, Clock: clock, Connections: streams}
+	if kind == "tls" {
+		o.BaseURL, o.TLS = strings.Replace(url, "http:", "https:", 1), &tls.Config{InsecureSkipVerify: true}
+	}
 	if kind == "user" {
 		o.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)

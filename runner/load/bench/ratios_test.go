@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -29,7 +30,7 @@ const ratios = "BENCH_RATIOS"
 var parts = []struct {
 	name string
 	run  func(*bench)
-}{{"flood", (*bench).flood}, {"paced", (*bench).paced}, {"errors", (*bench).errors}, {"open", (*bench).open}}
+}{{"flood", (*bench).flood}, {"paced", (*bench).paced}, {"errors", (*bench).errors}, {"tls", (*bench).overTLS}, {"open", (*bench).open}, {"poisson", (*bench).poisson}}
 
 // TestRatios prints what a token event costs each client, and how far its times are from
 // the server's own. The server has the first core, the client the second.
@@ -62,8 +63,8 @@ func build(t *testing.T) *bench {
 		t.Skip("skipped: server and client need a core each")
 	}
 	b := &bench{t: t, dir: t.TempDir()}
-	for _, name := range []string{"server", "reader"} {
-		if out, err := exec.Command("cc", "-O2", "-o", filepath.Join(b.dir, name), "testdata/"+name+".c").CombinedOutput(); err != nil {
+	for _, name := range []string{"server", "reader", "open"} {
+		if out, err := exec.Command("cc", "-O2", "-o", filepath.Join(b.dir, name), "testdata/"+name+".c", "-lm").CombinedOutput(); err != nil {
 			t.Fatalf("cc %s.c: %v\n%s", name, err, out)
 		}
 	}
@@ -109,7 +110,14 @@ func (b *bench) serve(chunks, gapUS int, mode string) (port, trace string, stop 
 	_, port, _ = net.SplitHostPort(l.Addr().String())
 	l.Close()
 	trace = filepath.Join(b.dir, "trace")
-	c := exec.Command(filepath.Join(b.dir, "server"), port, fmt.Sprint(chunks), fmt.Sprint(gapUS), mode, trace)
+	_, trace, stop = b.started(exec.Command(filepath.Join(b.dir, "server"), port, fmt.Sprint(chunks), fmt.Sprint(gapUS), mode, trace), trace)
+	return port, trace, stop
+}
+
+// started starts a server on the first core and waits for its first line, which may be
+// its port.
+func (b *bench) started(c *exec.Cmd, trace string) (port, _ string, stop func()) {
+	b.t.Helper()
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
 	if err == nil {
@@ -118,8 +126,8 @@ func (b *bench) serve(chunks, gapUS int, mode string) (port, trace string, stop 
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	_, _ = bufio.NewReader(out).ReadString('\n')
-	return port, trace, func() {
+	line, _ := bufio.NewReader(out).ReadString('\n')
+	return strings.TrimSpace(line), trace, func() {
 		_ = c.Process.Signal(syscall.SIGTERM)
 		_ = c.Wait()
 	}
@@ -186,19 +194,22 @@ func (b *bench) flood() {
 	}
 }
 
-// apply is the whole program, from its start to its end.
+// apply is the whole program on the flood, from its start to its end.
 func (b *bench) apply(port string, streams, chunks int) string {
 	b.t.Helper()
-	scenario := filepath.Join(b.dir, "flood.hcl")
-	text := fmt.Sprintf(`
+	rows := filepath.Join(b.dir, "prompts.jsonl")
+	if err := os.WriteFile(rows, []byte(strings.Repeat(`{"prompt":"x"}`+"\n", streams)), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+	s := b.scenario("flood", fmt.Sprintf(`
 server "engine" {
   framework = "openai"
   url       = "http://127.0.0.1:%s/v1"
   model     = "m"
 }
 dataset "short" {
-  type   = "jsonl"
-  path   = %q
+  type = "jsonl"
+  path = %q
 }
 benchmark "flood" {
   server  = server.engine
@@ -208,15 +219,22 @@ benchmark "flood" {
     concurrency = %d
   }
 }
-`, port, filepath.Join(b.dir, "prompts.jsonl"), streams, streams)
-	if err := os.WriteFile(scenario, []byte(text), 0o644); err != nil {
+`, port, rows, streams, streams))
+	return fmt.Sprintf("%d %d", streams*chunks, (s.UserTime() + s.SystemTime()).Microseconds())
+}
+
+// scenario applies a scenario on the second core; its run's id is its name.
+func (b *bench) scenario(name, text string) *os.ProcessState {
+	b.t.Helper()
+	file := filepath.Join(b.dir, name+".hcl")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		b.t.Fatal(err)
 	}
-	rows := strings.Repeat(`{"prompt":"x"}`+"\n", streams)
-	if err := os.WriteFile(filepath.Join(b.dir, "prompts.jsonl"), []byte(rows), 0o644); err != nil {
+	results := filepath.Join(b.dir, "results")
+	if err := os.RemoveAll(results); err != nil {
 		b.t.Fatal(err)
 	}
-	c := exec.Command(b.bin, "apply", "-q", "--out", filepath.Join(b.dir, "results"), scenario)
+	c := exec.Command(b.bin, "apply", "-q", "--out", results, "--run-id", "run", file)
 	var errs bytes.Buffer
 	c.Stdout, c.Stderr = io.Discard, &errs
 	if err := on(1, c); err != nil {
@@ -225,8 +243,58 @@ benchmark "flood" {
 	if err := c.Wait(); err != nil {
 		b.t.Fatalf("sparkrun apply: %v\n%s", err, errs.String())
 	}
-	s := c.ProcessState
-	return fmt.Sprintf("%d %d", streams*chunks, (s.UserTime() + s.SystemTime()).Microseconds())
+	return c.ProcessState
+}
+
+// poisson is how late an open loop sends: a C client that does nothing else, and sparkrun.
+// What the machine itself does to a thread that sleeps is in both.
+func (b *bench) poisson() {
+	const rate, seconds = 2000, 20
+	fmt.Printf("\nPoisson arrivals, %d a second for %d s, 19 tokens each; lateness of sending, one client core (ms)\n%-52s %8s %8s %8s\n", rate, seconds, "client", "p50", "p99", "max")
+	for range 2 {
+		port, _, stop := b.serve(19, 30_000, "even")
+		var p50, p99, most float64
+		_, _ = fmt.Sscan(b.client(exec.Command(filepath.Join(b.dir, "open"), port, fmt.Sprint(rate), fmt.Sprint(seconds))), &p50, &p99, &most)
+		stop()
+		fmt.Printf("%-52s %8.3f %8.3f %8.3f\n", "C epoll, one thread", p50, p99, most)
+		port, _, stop = b.serve(19, 30_000, "even")
+		b.scenario("poisson", fmt.Sprintf(`
+server "engine" {
+  framework = "openai"
+  url       = "http://127.0.0.1:%s/v1"
+  model     = "m"
+}
+dataset "short" {
+  type  = "synthetic"
+  shape = "D(64,19)"
+}
+benchmark "open" {
+  server  = server.engine
+  dataset = dataset.short
+  phase "steady" {
+    duration = "%ds"
+    arrival  = "poisson"
+    rate     = %d
+  }
+}
+sink "console" {}
+`, port, seconds, rate))
+		stop()
+		text, err := os.ReadFile(filepath.Join(b.dir, "results", "poisson", "run", "summary.json"))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		var sum struct {
+			Cells []struct {
+				Metrics map[string]struct{ P50, P99, Max float64 }
+			}
+		}
+		if err := json.Unmarshal(text, &sum); err != nil {
+			b.t.Fatal(err)
+		}
+		lag := sum.Cells[0].Metrics["send_lag_ms"]
+		fmt.Printf("%-52s %8.3f %8.3f %8.3f\n", "sparkrun apply", lag.P50, lag.P99, lag.Max)
+	}
 }
 
 func (b *bench) paced() {
@@ -260,6 +328,30 @@ func (b *bench) errors() {
 					map[string]string{"own": "kernel", "user": "user"}[kind], at(ttft, 0.5), at(ttft, 0.99), at(ttft, 1), at(itl, 0.99), us/n, kb/1024)
 			}
 		}
+	}
+}
+
+// serveTLS starts this test binary as the TLS server, on the first core.
+func (b *bench) serveTLS(chunks, gapUS int) (port, trace string, stop func()) {
+	b.t.Helper()
+	trace = filepath.Join(b.dir, "trace")
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), asClient+"="+fmt.Sprintf("tlsserver %d %d %s", chunks, gapUS, trace))
+	return b.started(c, trace)
+}
+
+// overTLS compares times as errors does, for streams that are encrypted.
+func (b *bench) overTLS() {
+	fmt.Printf("\nReported − true over TLS (a Go server), on one client core, a token every 30 ms (ms)\n%-8s %-8s %10s %10s %10s %10s %8s %6s\n",
+		"streams", "stamps", "TTFT p50", "TTFT p99", "TTFT max", "ITL p99", "µs/chunk", "MB")
+	for _, streams := range []int{64, 512, 1000} {
+		port, trace, stop := b.serveTLS(100, 30_000)
+		file := filepath.Join(b.dir, "times")
+		var n, us, kb float64
+		_, _ = fmt.Sscan(b.client(again("tls", port, streams, 100, file)), &n, &us, &kb)
+		stop()
+		ttft, itl := compare(b.t, trace, file)
+		fmt.Printf("%-8d %-8s %10.4f %10.4f %10.4f %10.4f %8.2f %6.0f\n", streams, "kernel", at(ttft, 0.5), at(ttft, 0.99), at(ttft, 1), at(itl, 0.99), us/n, kb/1024)
 	}
 }
 

@@ -9,7 +9,6 @@ benchmark "b" {
   server  = server.a
   dataset = dataset.d
 
-  cache = "cold" # ERROR: not in this version
 
   telemetry { # ERROR: not in this version
   }
