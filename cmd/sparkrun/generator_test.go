@@ -368,3 +368,43 @@ func mustLook(t *testing.T, program string) string {
 	}
 	return path
 }
+
+// TestGeneratorMPI: the same by mpirun with four ranks, and one of them killed.
+func TestGeneratorMPI(t *testing.T) {
+	if _, err := exec.LookPath("mpirun"); err != nil {
+		t.Skip("mpirun is not installed (Debian: openmpi-bin)")
+	}
+	// What mpirun wants to hear from a user who is root, as in a container.
+	t.Setenv("OMPI_ALLOW_RUN_AS_ROOT", "1")
+	t.Setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "mpi_hosts"), []byte("localhost slots=4\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const block = "generator {\n  hostfile = \"mpi_hosts\"\n}"
+	one, out, code := applyGenerator(t, dir, "one", "")
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, out)
+	}
+	four, out, code := applyGenerator(t, dir, "four", block)
+	if code != 0 || !strings.Contains(out, "the load comes from 4 workers") {
+		t.Fatalf("exit %d\n%s", code, out)
+	}
+	sameAsOne(t, one, four, 4)
+	killed := make(chan struct{})
+	go func() {
+		defer close(killed)
+		killRank(t, dir, "killed", "OMPI_COMM_WORLD_RANK=1", syscall.SIGKILL)
+	}()
+	run, out, code := applyGenerator(t, dir, "killed", block, "--var", "seconds=4")
+	<-killed
+	lostAndOn(t, run, out, code, 4, "its connection ended")
+	if left := markedIn(t, dir); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	// Who may not is told why, in mpirun's own words.
+	os.Unsetenv("OMPI_ALLOW_RUN_AS_ROOT")
+	if _, out, code := applyGenerator(t, dir, "refused", block); os.Geteuid() == 0 && (code != 1 || !strings.Contains(out, "OMPI_ALLOW_RUN_AS_ROOT")) {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+}

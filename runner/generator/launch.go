@@ -173,7 +173,8 @@ func stopAll(ctx context.Context, procs []targets.Proc) error {
 	return errors.Join(errs...)
 }
 
-func startOne(ctx context.Context, o Options, name string, rank, size int) (a arrival, p targets.Proc, err error) {
+func startOne(ctx context.Context, o Options, name string, rank, size int) (arrival, targets.Proc, error) {
+	var p targets.Proc
 	fail := func(err error) (arrival, targets.Proc, error) {
 		return arrival{}, p, fmt.Errorf("worker %d on node %s: %w", rank, name, err)
 	}
@@ -204,21 +205,23 @@ func startOne(ctx context.Context, o Options, name string, rank, size int) (a ar
 		}
 		return fail(err)
 	}
+	proc := p
 	go func() { // its end is the end of its stream, once all that it wrote has been read
-		<-p.Done()
+		<-proc.Done()
 		stdin.Close()
 		stdout.Close()
 	}()
+	var a arrival
 	a.conn = newConn(streams{out, in})
 	a.process = process{
-		ended: p.Done(), why: func() error { return said.with(p.Err()) },
-		kill: func() { go func() { _, _ = p.Stop(context.Background(), 0) }() },
+		ended: p.Done(), why: func() error { return said.with(proc.Err()) },
+		kill: func() { go func() { _, _ = proc.Stop(context.Background(), 0) }() },
 	}
 	if a.hello, err = meet(ctx, a.conn, o.Version, size); err != nil {
 		a.conn.Close()
 		select {
 		case <-p.Done():
-			if p.Err() != nil {
+			if errors.Is(err, errNoWord) && p.Err() != nil {
 				err = p.Err()
 			}
 		case <-time.After(fateTime):
@@ -232,6 +235,8 @@ func startOne(ctx context.Context, o Options, name string, rank, size int) (a ar
 	return a, p, nil
 }
 
+var errNoWord = errors.New("it ended before it said anything")
+
 // meet waits for a worker's first words.
 func meet(ctx context.Context, c *conn, version string, size int) (hello, error) {
 	cut := context.AfterFunc(ctx, func() { c.Close() })
@@ -240,8 +245,8 @@ func meet(ctx context.Context, c *conn, version string, size int) (hello, error)
 	switch {
 	case ctx.Err() != nil:
 		return h, context.Cause(ctx)
-	case errors.Is(err, io.EOF):
-		return h, errors.New("it ended before it said anything")
+	case err == io.EOF: // nothing came, not even garbage
+		return h, errNoWord
 	case err != nil:
 		return h, err
 	}

@@ -18,7 +18,7 @@ type event struct {
 }
 
 // rank is a worker as the run has it: a goroutine reads what it says, one writes what it is
-// told, so that a frozen one holds nobody up.
+// told and one watches, so that a frozen one holds nobody up.
 type rank struct {
 	hello
 	*conn
@@ -48,6 +48,7 @@ func newRank(a arrival, clock record.Clock, events chan<- event) *rank {
 	r := &rank{hello: a.hello, conn: a.conn, clock: clock, process: a.process, events: events, out: make(chan frame, control), gone: make(chan struct{}), quiet: make(chan struct{}), heard: clock.Now()}
 	r.work.Go(r.read)
 	r.work.Go(r.write)
+	r.work.Go(r.watch)
 	return r
 }
 
@@ -196,13 +197,6 @@ func (r *rank) write() {
 			return
 		case f = <-r.out:
 		case <-tick.C:
-			r.mu.Lock()
-			silent := time.Duration(r.clock.Now() - r.heard)
-			r.mu.Unlock()
-			if silent > lostAfter {
-				r.lose(fmt.Errorf("nothing was heard of it for %s", silent.Round(100*time.Millisecond)))
-				return
-			}
 			f = frame{kind: kindPing}
 		}
 		var err error
@@ -214,6 +208,27 @@ func (r *rank) write() {
 		if err != nil {
 			r.lose(r.fate())
 			return
+		}
+	}
+}
+
+// watch gives the rank up when nothing has been heard of it for too long. Who writes to it
+// can't: a frozen worker lets a write wait for ever.
+func (r *rank) watch() {
+	tick := time.NewTicker(lostAfter / 10)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.gone:
+			return
+		case <-tick.C:
+			r.mu.Lock()
+			silent := time.Duration(r.clock.Now() - r.heard)
+			r.mu.Unlock()
+			if silent > lostAfter {
+				r.lose(fmt.Errorf("nothing was heard of it for %s", silent.Round(100*time.Millisecond)))
+				return
+			}
 		}
 	}
 }
