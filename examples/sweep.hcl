@@ -1,6 +1,5 @@
 # Three engines on two DGX Sparks under 1 to 64 users, five times each, with a chat of
-# several turns. It plans on any machine; starting servers on other machines comes
-# with a later version.
+# several turns. It plans on any machine; apply starts the servers on the nodes over SSH.
 
 variable "model" {
   type    = string
