@@ -27,6 +27,7 @@ func (rec *Record) integers(each func(get int64) int64) {
 	whole(&rec.Phase)
 	whole(&rec.SearchStep)
 	count(&rec.Rank)
+	count(&rec.Replica)
 	count(&rec.Worker)
 	at(&rec.Conversation)
 	at(&rec.DatasetRow)
