@@ -57,9 +57,7 @@ func (r *run) takeFleet(ctx context.Context) (*generator.Fleet, error) {
 			return f, nil
 		}
 		r.emit(Event{Type: EventLog, Level: "warn", Message: fmt.Sprintf("%v: the generator's workers are started again", why)})
-		if err := f.Close(r.Control.cleanup); err != nil {
-			return nil, err
-		}
+		r.cleanedUp("the generator's workers", f.Close(r.Control.cleanup))
 		return r.takeFleet(ctx)
 	}
 	defer r.fleets.mu.Unlock()
@@ -74,19 +72,15 @@ func (r *run) takeFleet(ctx context.Context) (*generator.Fleet, error) {
 	if r.fleets.started++; r.fleets.started > 1 {
 		mark.Server += fmt.Sprintf("~%d", r.fleets.started)
 	}
-	binary := r.Tools.Worker
-	if binary == "" {
-		binary = r.Tools.Self
-	}
 	f, err := generator.Start(ctx, generator.Options{
-		Generator: *r.Plan.Generator, Binary: binary, Version: r.info.Version, Node: r.Tools.Node, Host: r.Plan.Host,
+		Generator: *r.Plan.Generator, Self: r.Tools.Self, Binary: r.Tools.Worker, Version: r.info.Version, Node: r.Tools.Node, Host: r.Plan.Host,
 		Clock: r.Clock, Mark: mark, Log: Redact(r.fleets.log, r.Plan.Secrets),
 	})
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, errInterrupted
 	case err != nil:
-		return nil, &Error{LaunchGenerator, err}
+		return nil, &Error{because(err, LaunchGenerator), err}
 	}
 	return f, nil
 }

@@ -20,7 +20,7 @@ import (
 // Tools are what the runner needs from the layers that it must not import.
 type Tools struct {
 	Self      string // path of this program
-	Worker    string // path of it on the nodes of a generator; "": Self
+	Worker    string // what the workers of a generator are on nodes where Self is not it; "" for none
 	Node      func(name string) (targets.Node, error)
 	Nodes     []string // those beside this machine
 	Framework func(name string) (targets.Framework, bool)

@@ -233,7 +233,7 @@ func rankProcess(dir, is string) (pid int) {
 	paths, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, p := range paths {
 		b, err := os.ReadFile(p)
-		if err == nil && strings.Contains(string(b), "SPARKRUN_RUN="+dir) && strings.Contains(string(b), is+"\x00") {
+		if err == nil && strings.Contains(string(b), "_RUN="+dir) && strings.Contains(string(b), is+"\x00") {
 			pid, _ = strconv.Atoi(filepath.Base(filepath.Dir(p)))
 			return pid
 		}

@@ -2,6 +2,7 @@ package generator
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,13 +25,16 @@ const WorkerCommand = "worker"
 // Options are what a fleet is started with.
 type Options struct {
 	Generator plan.Generator
-	Binary    string // path of this program where the workers are
-	Version   string
-	Node      func(name string) (targets.Node, error)
-	Host      func(name string) string // by which mpirun and srun know a node
-	Clock     record.Clock
-	Mark      targets.Mark
-	Log       io.Writer // what workers and launchers say; may be nil
+	Self      string // path of this program
+	// Binary is what workers run where that is not this program: for mpirun and srun its path
+	// on their nodes, else a file of this machine for nodes of another kind. "" for none.
+	Binary  string
+	Version string
+	Node    func(name string) (targets.Node, error)
+	Host    func(name string) string // by which mpirun and srun know a node
+	Clock   record.Clock
+	Mark    targets.Mark
+	Log     io.Writer // what workers and launchers say; may be nil
 }
 
 // Start starts the workers of a generator and waits until all have come.
@@ -39,8 +43,6 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 		o.Log = io.Discard
 	}
 	o.Log = &shared{w: o.Log}
-	ctx, cancel := context.WithTimeoutCause(ctx, arriveWithin, fmt.Errorf("not all workers have come within %s", arriveWithin))
-	defer cancel()
 	start := startEach
 	if g := o.Generator; g.Launcher == "mpirun" || g.Launcher == "srun" {
 		start = startByLauncher
@@ -50,6 +52,11 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 		return nil, fmt.Errorf("start the generator's workers (%s): %w", o.Generator.Launcher, err)
 	}
 	return newFleet(o.Clock, arrived, stop), nil
+}
+
+// arriving is ctx for as long as all workers may take to come.
+func arriving(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, arriveWithin, fmt.Errorf("not all workers have come within %s", arriveWithin))
 }
 
 // Command is how a launcher that starts all workers by itself is called, with the program
@@ -138,6 +145,12 @@ const stopGrace = 5 * time.Second
 // startEach starts every worker by itself, on this machine or by ssh, and speaks over its
 // standard streams.
 func startEach(ctx context.Context, o Options) ([]arrival, func(context.Context) error, error) {
+	paths, err := bring(ctx, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := arriving(ctx)
+	defer cancel()
 	g := o.Generator
 	size := len(g.Nodes) * g.PerNode
 	arrived, errs := make([]arrival, size), make([]error, size)
@@ -145,7 +158,8 @@ func startEach(ctx context.Context, o Options) ([]arrival, func(context.Context)
 	var starts sync.WaitGroup
 	for rank := range size {
 		starts.Go(func() {
-			arrived[rank], procs[rank], errs[rank] = startOne(ctx, o, g.Nodes[rank/g.PerNode], rank, size)
+			name := g.Nodes[rank/g.PerNode]
+			arrived[rank], procs[rank], errs[rank] = startOne(ctx, o, name, paths[name], rank, size)
 		})
 	}
 	starts.Wait()
@@ -173,7 +187,8 @@ func stopAll(ctx context.Context, procs []targets.Proc) error {
 	return errors.Join(errs...)
 }
 
-func startOne(ctx context.Context, o Options, name string, rank, size int) (arrival, targets.Proc, error) {
+// startOne starts a worker, the program at path on the node of that name.
+func startOne(ctx context.Context, o Options, name, path string, rank, size int) (arrival, targets.Proc, error) {
 	var p targets.Proc
 	fail := func(err error) (arrival, targets.Proc, error) {
 		return arrival{}, p, fmt.Errorf("worker %d on node %s: %w", rank, name, err)
@@ -194,7 +209,7 @@ func startOne(ctx context.Context, o Options, name string, rank, size int) (arri
 	}
 	said := &voice{to: o.Log}
 	p, err = node.Start(ctx, targets.Cmd{
-		Argv: []string{o.Binary, WorkerCommand}, Stdin: stdin, Output: stdout, Stderr: said,
+		Argv: []string{path, WorkerCommand}, Stdin: stdin, Output: stdout, Stderr: said,
 		// Its own: who ends a process ends all that carry its mark.
 		Mark: targets.Mark{Run: o.Mark.Run, Server: fmt.Sprintf("%s@worker%d", o.Mark.Server, rank)},
 		Env:  map[string]schema.Text{rankVariable: schema.Plain(strconv.Itoa(rank)), sizeVariable: schema.Plain(strconv.Itoa(size))},
@@ -255,6 +270,8 @@ func meet(ctx context.Context, c *conn, version string, size int) (hello, error)
 
 // startByLauncher lets mpirun or srun start all workers, which connect back.
 func startByLauncher(ctx context.Context, o Options) ([]arrival, func(context.Context) error, error) {
+	ctx, cancel := arriving(ctx)
+	defer cancel()
 	d, err := openDoor()
 	if err != nil {
 		return nil, nil, err
@@ -265,7 +282,7 @@ func startByLauncher(ctx context.Context, o Options) ([]arrival, func(context.Co
 		return nil, nil, err
 	}
 	said := &voice{to: o.Log}
-	argv := Command(o.Generator, o.Binary, o.Host)
+	argv := Command(o.Generator, cmp.Or(o.Binary, o.Self), o.Host)
 	p, err := local.Start(ctx, targets.Cmd{
 		Argv: argv, Output: said, Mark: o.Mark,
 		Env: map[string]schema.Text{dialVariable: schema.Secret(d.way())},

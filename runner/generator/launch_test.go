@@ -96,7 +96,7 @@ func started(t *testing.T, g plan.Generator, script string) error {
 		t.Fatal(err)
 	}
 	f, err := Start(t.Context(), Options{
-		Generator: g, Binary: path, Version: "test", Node: local, Clock: record.NewClock(),
+		Generator: g, Self: path, Version: "test", Node: local, Clock: record.NewClock(),
 		Mark: targets.Mark{Run: t.TempDir(), Server: "generator"},
 	})
 	if err == nil {

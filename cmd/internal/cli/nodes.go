@@ -117,11 +117,16 @@ func (n *nodes) close() {
 	}
 }
 
-// usedNodes are the nodes on which a plan starts servers.
+// usedNodes are the nodes on which a plan starts servers, or workers over SSH.
 func usedNodes(p *plan.Plan) []plan.Node {
 	used := map[string]bool{}
 	for _, s := range p.Sessions {
 		for _, n := range s.Nodes {
+			used[n] = true
+		}
+	}
+	if g := p.Generator; g != nil && g.Launcher == "ssh" {
+		for _, n := range g.Nodes {
 			used[n] = true
 		}
 	}
