@@ -1,6 +1,8 @@
 package scenario
 
 import (
+	"net/netip"
+	"net/url"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
@@ -17,8 +19,12 @@ var generatorAttrs = []schema.Attr{
 	atLoad(bare("hostfile", schema.Path, none, "Hosts of mpirun or srun, in their own format.")),
 }
 
-// mostWorkers bounds the workers of a node: beyond it somebody has mistyped.
-const mostWorkers = 256
+const (
+	// mostWorkers bounds the workers of a node: beyond it somebody has mistyped.
+	mostWorkers = 256
+	// mostOverSSH is half of the sessions that a node has for us: each worker holds one.
+	mostOverSSH = 32
+)
 
 // generator reads the generator block.
 func (l *loader) generator() {
@@ -51,6 +57,9 @@ func (l *loader) generator() {
 		g.Launcher = "local"
 	}
 	l.checkGenerator(b, g, v.Has("per_node"))
+	if len(l.diags) > before {
+		return
+	}
 	if g.Launcher == "local" {
 		g.Nodes = []string{"local"}
 	}
@@ -82,9 +91,58 @@ func (l *loader) checkGenerator(b *hclsyntax.Block, g *plan.Generator, perNode b
 		l.errorf(at("nodes"), "Attribute without a meaning", `local starts workers on this machine: leave nodes out, or set launcher = "ssh".`)
 	case g.Launcher == "mpirun" && slices.Contains(g.Nodes, "local"), g.Launcher == "srun" && slices.Contains(g.Nodes, "local"):
 		l.errorf(at("nodes"), "Wrong value", "%s knows machines by their names, and node.local has none: declare a node with a host.", g.Launcher)
+	case g.Launcher == "ssh" && g.PerNode > mostOverSSH && g.PerNode <= mostWorkers:
+		l.errorf(at("per_node"), "Wrong value", "per_node is %d: each worker of ssh holds a session of its node's sshd, and %d can be had.", g.PerNode, mostOverSSH)
 	case perNode && (g.PerNode < 1 || g.PerNode > mostWorkers):
 		l.errorf(at("per_node"), "Wrong value", "per_node is %d: it must be from 1 to %d.", g.PerNode, mostWorkers)
 	}
+}
+
+// checkReach reports a server whose address means another machine to workers that are not on
+// this one. Those of a hostfile or an allocation are not known here.
+func (l *loader) checkReach(b *hclsyntax.Block, s *plan.Server) {
+	far := l.farWorker()
+	if far == "" || len(s.Nodes) == 0 {
+		return
+	}
+	at := func(attr string) hcl.Range {
+		if a, ok := b.Body.Attributes[attr]; ok {
+			return a.Expr.Range()
+		}
+		return b.DefRange()
+	}
+	const summary = "Server that workers can't reach"
+	head := s.Nodes[0]
+	i := slices.IndexFunc(l.plan.Nodes, func(n plan.Node) bool { return n.Name == head })
+	switch {
+	case s.URL != "":
+		if u, err := url.Parse(s.URL); err == nil && loopback(u.Hostname()) {
+			l.errorf(at("url"), summary, "The generator's workers on %s would look for %s on their own machine: write the address that they reach it at.", far, s.Address)
+		}
+	case head == "local":
+		l.errorf(at("nodes"), summary, "%s listens on this machine for itself, and workers on %s would send to it: put it on a node with a host, or leave the generator's nodes out.", s.Address, far)
+	case i >= 0 && l.plan.Nodes[i].Values.String("access") == "ssh_tunnel":
+		l.errorf(at("nodes"), summary, "%s is reached through the SSH connection of this machine (access = \"ssh_tunnel\" of node.%s), and workers on %s would send to it: set access = \"direct\", or leave the generator's nodes out.", s.Address, head, far)
+	}
+}
+
+// farWorker is a node with workers that is another machine, "" for none.
+func (l *loader) farWorker() string {
+	if l.plan.Generator == nil {
+		return ""
+	}
+	for _, name := range l.plan.Generator.Nodes {
+		if name != "local" && !loopback(l.plan.Host(name)) {
+			return name
+		}
+	}
+	return ""
+}
+
+// loopback reports whether a host is always the machine that asks.
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // checkShared reports what a phase wants that several workers can't keep together. Which of

@@ -130,6 +130,7 @@ func (l *loader) server(b *hclsyntax.Block, kind schema.Kind, name string, w whe
 		}
 	}
 	l.meets(b, &s)
+	l.checkReach(b, &s)
 	l.problems(b, kind, mergeValues(v, schema.Values{"url": schema.Plain(s.URL), "options": s.Options, schema.RanksValue: s.Group(0)}))
 }
 

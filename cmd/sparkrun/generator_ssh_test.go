@@ -53,7 +53,10 @@ func TestGeneratorSSH(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, sshGenerator(""), "", sshtest.Options{Config: "Banner /etc/hostname"})
 	const block = "generator {\n  nodes = [node.spark1, node.spark2]\n}"
-	one, _ := c.load(t, "one", "", 0)
+	one, out, code := applyGenerator(t, t.TempDir(), "one", "")
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, out)
+	}
 	two, out := c.load(t, "two", block, 0)
 	if !strings.Contains(out, "the load comes from 2 workers") {
 		t.Errorf("%s", out)
@@ -66,7 +69,7 @@ func TestGeneratorSSH(t *testing.T) {
 		defer close(killed)
 		killRank(t, c.dir, "killed", "SPARKRUN_NODE_SERVER=generator@worker1", syscall.SIGKILL)
 	}()
-	run, out := c.load(t, "killed", block, 3, "--var", "seconds=4")
+	run, out := c.load(t, "killed", block, 3, "--var", "seconds=3")
 	<-killed
 	lostAndOn(t, run, out, 3, 2, "its process ended: ")
 	c.clean(t)
