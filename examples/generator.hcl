@@ -3,7 +3,11 @@
 # core's share of the work in its engine; several spread it, on this machine or on others.
 #   sparkrun apply examples/generator.hcl --var workers=4
 #
-# From other machines (sparkrun must be there, under the same path or --worker-binary's):
+# From other machines over SSH (sparkrun brings itself there):
+#   generator {
+#     nodes = [node.spark1, node.spark2]
+#   }
+# or by mpirun or srun (sparkrun must be there, under the same path or --worker-binary's):
 #   generator {
 #     hostfile = "mpi_hosts" # as mpirun has it: "spark1 slots=2", a line a host
 #   }

@@ -68,7 +68,7 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 			}
 			return execute(env, s, sets, st, store.Request{
 				Paths: absolute(args), Vars: settings(f.vars, s.Plan), Only: f.only, Skip: f.skip,
-				Parallelism: f.parallelism, Strict: f.strict, Baseline: baseline, KeepServers: f.keepServers, Worker: f.worker,
+				Parallelism: f.parallelism, Strict: f.strict, Baseline: baseline, KeepServers: f.keepServers, Worker: workerBinary(f.worker, s.Plan.Generator),
 			}, f.output, nil, false)
 		},
 	}
@@ -79,7 +79,7 @@ suspect) · 4 a threshold is not met · 5 clean-up is incomplete · 0 else.`,
 	c.Flags().StringVar(&f.baseline, "baseline", "", "run or summary.json that thresholds know as baseline.*")
 	c.Flags().IntVar(&f.parallelism, "parallelism", 1, "cells that load at a time")
 	c.Flags().BoolVar(&f.keepServers, "keep-servers", false, "leave the servers running that no other server needs the place of")
-	c.Flags().StringVar(&f.worker, "worker-binary", "", "path of sparkrun on the nodes of a generator (default: that of this program)")
+	c.Flags().StringVar(&f.worker, "worker-binary", "", "sparkrun for the workers of a generator: a file for nodes of another architecture (ssh), or its path there (mpirun, srun)")
 	c.Flags().BoolVar(&f.strict, "strict", false, "exit 3 also for suspect cells")
 	return c
 }
@@ -134,4 +134,13 @@ func settings(vars []scenario.VarSetting, p *plan.Plan) []store.Setting {
 		out = append(out, s)
 	}
 	return out
+}
+
+// workerBinary is where the workers' program is: a file of this machine is independent of
+// the working folder, a path on others stays as it is.
+func workerBinary(path string, g *plan.Generator) string {
+	if path != "" && g != nil && (g.Launcher == "ssh" || g.Launcher == "local") {
+		return absolute([]string{path})[0]
+	}
+	return path
 }
