@@ -12,7 +12,7 @@ build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/sparkrun
 
 test:
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 25m ./...
 	$(GO) test -run '^TestLargeFile$$' ./runner/dataset
 
 check: fmt vet test
