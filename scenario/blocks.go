@@ -36,9 +36,7 @@ func Blocks() []BlockType { return topBlocks }
 func NodeAttrs() []schema.Attr { return blockType(topBlocks, "node").Attrs }
 
 // laterBlocks are designed and not built.
-var laterBlocks = map[string]string{
-	"telemetry": "leave it out",
-}
+var laterBlocks = []string{"benchmark.telemetry"}
 
 const none = "none"
 

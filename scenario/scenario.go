@@ -218,10 +218,6 @@ func (l *loader) numbers(src []byte, name string) bool {
 
 // block takes a top-level block.
 func (l *loader) block(b *hclsyntax.Block) {
-	if later, ok := laterBlocks[b.Type]; ok {
-		l.errorf(b.TypeRange, "Block of a later version", "%s blocks are not in this version: %s.", b.Type, later)
-		return
-	}
 	i := slices.IndexFunc(topBlocks, func(t BlockType) bool { return t.Name == b.Type })
 	if i < 0 {
 		var names []string

@@ -256,10 +256,6 @@ func (l *loader) known(body *hclsyntax.Body, t BlockType, extra []schema.Attr) b
 			continue
 		}
 		ok = false
-		if later, is := laterAttrs[t.Name+"."+a.Name]; is {
-			l.errorf(a.NameRange, "Attribute of a later version", "%s is not in this version: %s.", a.Name, later)
-			continue
-		}
 		hint := didYouMean(a.Name, names)
 		if slices.Contains(blocks, a.Name) {
 			hint = fmt.Sprintf(" It is a block: write %s { … } without \"=\".", a.Name)
@@ -271,8 +267,8 @@ func (l *loader) known(body *hclsyntax.Body, t BlockType, extra []schema.Attr) b
 			continue
 		}
 		ok = false
-		if later, is := laterBlocks[b.Type]; is {
-			l.errorf(b.TypeRange, "Block of a later version", "%s blocks are not in this version: %s.", b.Type, later)
+		if slices.Contains(laterBlocks, t.Name+"."+b.Type) {
+			l.errorf(b.TypeRange, "Block of a later version", "%s blocks are not in this version: leave it out.", b.Type)
 			continue
 		}
 		hint := didYouMean(b.Type, blocks)
@@ -282,17 +278,6 @@ func (l *loader) known(body *hclsyntax.Body, t BlockType, extra []schema.Attr) b
 		l.errorf(b.TypeRange, "Unknown block", "A %s has no block %q.%s", t.Name, b.Type, hint)
 	}
 	return ok
-}
-
-// laterAttrs are designed and not built.
-var laterAttrs = map[string]string{
-	"phase.until_stable": "use min_requests", "phase.first_turn_only": "leave it out", "phase.early_stop": "leave it out", "phase.burstiness": "use arrival = \"poisson\"",
-	"phase.replay": "use rate", "phase.speed": "use rate",
-	"request.retries":              "a failed request is counted as failed",
-	"conversations.verify":         "leave it out",
-	"conversations.start":          "conversations begin at their first turn",
-	"conversations.keep_reasoning": "leave it out",
-	"sink.compat":                  "leave it out",
 }
 
 // attrs decodes the attributes of a body that attrs declares.

@@ -35,11 +35,17 @@ type Watch struct {
 	watching int           // browsers that are told how the run is
 	owed     int           // browsers that load the page again and will be back
 	left     chan struct{} // a browser has left
+
+	patience time.Duration // for browsers that have yet to see the end
 }
+
+// endPatience is how long the end of a run waits for the browsers that are there: one on a busy
+// machine takes seconds to load the page again. It is spent only where one does not come back.
+const endPatience = 10 * time.Second
 
 // NewWatch serves on a listener, which it closes.
 func NewWatch(l net.Listener) *Watch {
-	return &Watch{url: "http://" + l.Addr().String() + "/", changed: make(chan struct{}), left: make(chan struct{}, 1), site: &site{listener: l}}
+	return &Watch{url: "http://" + l.Addr().String() + "/", changed: make(chan struct{}), left: make(chan struct{}, 1), patience: endPatience, site: &site{listener: l}}
 }
 
 // URL is where the page is.
@@ -177,18 +183,19 @@ func (w *Watch) state() (state, chan struct{}) {
 }
 
 // End shows the run's end to the browsers that are there, and closes.
-func (w *Watch) End(_ context.Context, r *result.Run) error {
+func (w *Watch) End(ctx context.Context, r *result.Run) error {
 	w.board.mu.Lock()
 	w.info, w.entries, w.running = r, r.Entries, nil
 	w.board.mu.Unlock()
 	if err := w.draw(r.Thresholds, true); err != nil {
 		return err
 	}
-	for grace := time.After(closeGrace); w.watched(); {
+	for late := time.After(w.patience); w.watched(); {
 		select {
 		case <-w.left:
 			continue
-		case <-grace:
+		case <-late:
+		case <-ctx.Done():
 		}
 		break
 	}

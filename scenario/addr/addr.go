@@ -36,9 +36,6 @@ func (c Cell) Instead(values map[string]string) Cell {
 // Server is the address of a server block: server.NAME.
 func Server(name string) string { return "server." + name }
 
-// Dataset is the address of a dataset block: dataset.NAME.
-func Dataset(name string) string { return "dataset." + name }
-
 // Number is the value of an axis as a number, NaN where it is none.
 func (c Cell) Number(axis string) float64 {
 	v, _ := c.Value(axis)

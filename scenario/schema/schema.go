@@ -77,8 +77,6 @@ type Kind struct {
 	// Options are the keys of a server's options = {}; nil means open: they are the
 	// engine's own flags and are passed through.
 	Options []Attr
-	// Launches says whether this build can start such a server (frameworks only).
-	Launches bool
 	// CacheReset is the path of the call (POST) that empties the prefix cache, "" for none
 	// (frameworks only).
 	CacheReset string

@@ -68,6 +68,6 @@ func init() {
 	register(openAI{launch: launchCommand, kind: schema.Kind{
 		Name: "command", Doc: "A command of your own that serves the OpenAI API. In it are replaced {port} and {host}, where it listens, and {model}; on several nodes, where it runs once on each, {rank} from 0, {size}, {node}, {ip} (the rank's address for the others), {head} (that of rank 0, which answers requests) and {head_port} (a free port there).",
 		Attrs:   []schema.Attr{{Name: "command", Type: schema.StringList, DefaultDoc: "none", Doc: "Program and arguments."}},
-		Options: []schema.Attr{}, Launches: true, Check: checkCommand,
+		Options: []schema.Attr{}, Check: checkCommand,
 	}})
 }

@@ -21,7 +21,7 @@ func Describe(s plan.Server, nodes []plan.Node, here targets.Facts) []string {
 		return []string{"attach to " + s.URL}
 	}
 	f, ok := ByName(s.Framework)
-	if !ok || !f.Kind().Launches {
+	if !ok {
 		return nil
 	}
 	var lines []string

@@ -422,7 +422,7 @@ func hasSecret(v any) bool {
 
 // kind is the engine's declaration.
 func (e *engine) kind(doc string) schema.Kind {
-	return schema.Kind{Name: e.name, Doc: doc, Launches: true, Check: e.check}
+	return schema.Kind{Name: e.name, Doc: doc, Check: e.check}
 }
 
 var errNoModel = errors.New("set model: it is what the engine loads")

@@ -84,7 +84,7 @@ func register(f openAI) {
 }
 
 func init() {
-	register(openAI{kind: schema.Kind{Name: "openai", Doc: "Any server with the OpenAI API that is running already; needs url.", Options: []schema.Attr{}, Launches: true, Check: needsURL}})
+	register(openAI{kind: schema.Kind{Name: "openai", Doc: "Any server with the OpenAI API that is running already; needs url.", Options: []schema.Attr{}, Check: needsURL}})
 }
 
 func needsURL(v schema.Values) []schema.Problem {

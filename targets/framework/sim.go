@@ -42,6 +42,6 @@ func launchSim(s plan.Server, in targets.LaunchInput) ([]targets.Launch, error) 
 
 func init() {
 	register(openAI{launch: launchSim, kind: schema.Kind{
-		Name: "sim", Doc: "The built-in simulator: timing without inference.", Options: sim.Options(), Launches: true, CacheReset: "/reset_prefix_cache", Check: checkSim,
+		Name: "sim", Doc: "The built-in simulator: timing without inference.", Options: sim.Options(), CacheReset: "/reset_prefix_cache", Check: checkSim,
 	}})
 }
