@@ -143,13 +143,13 @@ func (n *SSH) wait(ctx context.Context, sessions int) (*link, error) {
 	wait := 250 * time.Millisecond
 	var since time.Time
 	for {
+		n.mu.Lock()
+		freed, was := n.freed, n.was // before it is looked for: one that is freed meanwhile is not missed
+		n.mu.Unlock()
 		l, full, err := n.free(sessions)
 		if l != nil || err != nil {
 			return l, err
 		}
-		n.mu.Lock()
-		freed, was := n.freed, n.was
-		n.mu.Unlock()
 		if full {
 			select {
 			case <-freed:
@@ -262,10 +262,10 @@ func (n *SSH) session(ctx context.Context) (*goph.Cmd, *link, func(), error) {
 			err error
 		}
 		got := make(chan opened, 1)
-		l.ended.Go(func() {
+		go func() { // not one of l.ended: see l.dead below
 			cmd, err := l.client.Command(bootstrap)
 			got <- opened{cmd, err}
-		})
+		}()
 		select {
 		case o := <-got:
 			if o.err == nil {
@@ -276,12 +276,20 @@ func (n *SSH) session(ctx context.Context) (*goph.Cmd, *link, func(), error) {
 			if err := n.fewer(ctx, l, o.err, begun); err != nil {
 				return nil, nil, nil, n.fault(err)
 			}
+		case <-l.dead:
+			// An answer may never come: one that was asked for while the connection's end was
+			// being noticed is waited for by nobody but us. take opens another, or says why.
+			n.give(l)
 		case <-ctx.Done():
 			l.ended.Go(func() { // it may be opened yet
-				if o := <-got; o.err == nil {
-					o.cmd.Close()
+				defer n.give(l)
+				select {
+				case o := <-got:
+					if o.err == nil {
+						o.cmd.Close()
+					}
+				case <-l.dead:
 				}
-				n.give(l)
 			})
 			return nil, nil, nil, n.fault(fmt.Errorf("open a session on %s: %w", n.opts.Name, context.Cause(ctx)))
 		}
