@@ -24,8 +24,14 @@ type Writer struct {
 	out     *parquet.GenericWriter[any]
 	columns []Column
 	batch   [][]parquet.Value // by column
+	last    []lastValue       // by column: what is the same in many rows is made once
 	group   int               // rows of the group so far
 	err     error
+}
+
+type lastValue struct {
+	value Value
+	made  parquet.Value
 }
 
 // Create begins a file in a folder that is there. meta is what the file says of itself: Parquet's
@@ -35,7 +41,10 @@ func Create(path string, columns []Column, meta map[string]string) (*Writer, err
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{path: path, file: file, buffer: bufio.NewWriterSize(file, 1<<20), columns: columns, batch: make([][]parquet.Value, len(columns))}
+	w := &Writer{path: path, file: file, buffer: bufio.NewWriterSize(file, 1<<20), columns: columns, batch: make([][]parquet.Value, len(columns)), last: make([]lastValue, len(columns))}
+	for i := range w.last {
+		w.last[i].made = parquetValue(Value{}, columns[i].Type, i)
+	}
 	options := []parquet.WriterOption{schemaOf(columns), parquet.Compression(&parquet.Zstd), parquet.CreatedBy("sparkrun", "", "")}
 	for key, value := range meta {
 		options = append(options, parquet.KeyValueMetadata(key, value))
@@ -47,7 +56,11 @@ func Create(path string, columns []Column, meta map[string]string) (*Writer, err
 // Row adds a row: a value for each column. An error shows in Close.
 func (w *Writer) Row(values []Value) {
 	for i := range values {
-		w.batch[i] = append(w.batch[i], parquetValue(values[i], w.columns[i].Type, i))
+		last := &w.last[i]
+		if values[i] != last.value {
+			last.value, last.made = values[i], parquetValue(values[i], w.columns[i].Type, i)
+		}
+		w.batch[i] = append(w.batch[i], last.made)
 	}
 	if len(w.batch[0]) == rowsPerBatch {
 		w.flush()
