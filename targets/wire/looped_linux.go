@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"sparkrun/runner/record"
 )
 
 // looped is a connection that a loop reads. The goroutine of a request writes it, and
@@ -55,12 +57,6 @@ func (s *loops) adopt(conn net.Conn, stamps stamper, died func()) (link, error) 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pacer == nil {
-		if s.pacer, err = newPacer(stamps.clock); err != nil {
-			unix.Close(fd)
-			return nil, fmt.Errorf("make the thread that sends: %w", err)
-		}
-	}
 	if want := min(runtime.NumCPU(), 1+s.n/connsPerLoop); len(s.all) < want {
 		l, err := newLoop(stamps)
 		if err != nil {
@@ -99,6 +95,22 @@ func detach(tcp *net.TCPConn) (fd int, err error) {
 	return fd, nil
 }
 
+// sender is the pacer, which begins with the first request that is given ahead: a load
+// without such has no use for its thread and its P.
+func (s *loops) sender(clock record.Clock) (*pacer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pacer != nil {
+		return s.pacer, nil
+	}
+	p, err := newPacer(clock)
+	if err != nil {
+		return nil, fmt.Errorf("make the thread that sends: %w", err)
+	}
+	s.pacer = p
+	return p, nil
+}
+
 // close ends the loops' threads, and the pacer's.
 func (s *loops) close() {
 	s.mu.Lock()
@@ -124,7 +136,12 @@ func (c *looped) close() {
 func (c *looped) exchange(ctx context.Context, x *exchange) {
 	var later *departure
 	if x.at > c.loop.clock.Now() {
-		later = c.all.pacer.give(ctx, c, x)
+		p, err := c.all.sender(c.loop.clock)
+		if err != nil {
+			x.stop(err)
+			return
+		}
+		later = p.give(ctx, c, x)
 	} else if ask, needed := c.begin(x); needed {
 		c.loop.send(note{c, x, ask})
 	}
