@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"sparkrun/runner/record"
@@ -114,7 +115,8 @@ func (r *rank) read() {
 		if err == nil {
 			err = r.take(f, at)
 		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) {
+		// A killed worker's connection is reset where something was on its way to it.
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, syscall.ECONNRESET) {
 			err = r.fate()
 		}
 		if err != nil {
