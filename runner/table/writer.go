@@ -78,7 +78,11 @@ func (w *Writer) Rows(n int, cells []Cells) {
 			}
 		case c.Reals != nil:
 			for _, v := range c.Reals[:n] {
-				batch = append(batch, w.value(i, RealOf(v)))
+				if RealOf(v).Null() {
+					batch = append(batch, w.value(i, Value{}))
+				} else {
+					batch = append(batch, w.levelled(i, parquet.DoubleValue(v)))
+				}
 			}
 		default:
 			same := w.same(i, c.Same)
