@@ -43,7 +43,7 @@ func Create(path string, columns []Column, meta map[string]string) (*Writer, err
 		return nil, err
 	}
 	w := &Writer{path: path, file: file, buffer: bufio.NewWriterSize(file, 1<<20), columns: columns, batch: make([][]parquet.Value, len(columns)), last: make([]lastValue, len(columns))}
-	options := []parquet.WriterOption{schemaOf(columns), parquet.Compression(&parquet.Zstd), parquet.CreatedBy("sparkrun", "", "")}
+	options := []parquet.WriterOption{schemaOf(columns), parquet.Compression(&parquet.Zstd), parquet.DataPageStatistics(false), parquet.CreatedBy("sparkrun", "", "")}
 	for key, value := range meta {
 		options = append(options, parquet.KeyValueMetadata(key, value))
 	}
@@ -69,30 +69,38 @@ func (w *Writer) Row(values []Value) {
 
 // Rows adds n rows at once: cells for each column. An error shows in Close.
 func (w *Writer) Rows(n int, cells []Cells) {
-	for i := range cells {
-		batch, c := w.batch[i], &cells[i]
-		switch {
-		case c.Wholes != nil:
-			for _, v := range c.Wholes[:n] {
-				batch = append(batch, w.levelled(i, parquet.Int64Value(v)))
-			}
-		case c.Reals != nil:
-			for _, v := range c.Reals[:n] {
-				if RealOf(v).Null() {
-					batch = append(batch, w.value(i, Value{}))
-				} else {
-					batch = append(batch, w.levelled(i, parquet.DoubleValue(v)))
-				}
-			}
-		default:
-			same := w.same(i, c.Same)
-			for range n {
-				batch = append(batch, same)
+	for from := 0; from < n; {
+		to := min(n, from+rowsPerBatch-len(w.batch[0]))
+		for i := range cells {
+			w.batch[i] = w.cells(w.batch[i], i, &cells[i], from, to)
+		}
+		w.added()
+		from = to
+	}
+}
+
+// cells adds the cells of some rows to a column's batch.
+func (w *Writer) cells(batch []parquet.Value, column int, c *Cells, from, to int) []parquet.Value {
+	switch {
+	case c.Wholes != nil:
+		for _, v := range c.Wholes[from:to] {
+			batch = append(batch, w.levelled(column, parquet.Int64Value(v)))
+		}
+	case c.Reals != nil:
+		for _, v := range c.Reals[from:to] {
+			if RealOf(v).Null() {
+				batch = append(batch, w.value(column, Value{}))
+			} else {
+				batch = append(batch, w.levelled(column, parquet.DoubleValue(v)))
 			}
 		}
-		w.batch[i] = batch
+	default:
+		same := w.same(column, c.Same)
+		for range to - from {
+			batch = append(batch, same)
+		}
 	}
-	w.added()
+	return batch
 }
 
 // same is a value of a column as Parquet has it, made once where the row before has it too.
@@ -126,7 +134,7 @@ func (w *Writer) levelled(column int, p parquet.Value) parquet.Value {
 
 // added hands the batch on when it is full.
 func (w *Writer) added() {
-	if len(w.batch[0]) >= rowsPerBatch {
+	if len(w.batch[0]) == rowsPerBatch {
 		w.flush()
 	}
 }
