@@ -11,7 +11,6 @@ import (
 	"sparkrun/runner/generator"
 	"sparkrun/runner/load"
 	"sparkrun/scenario/plan"
-	"sparkrun/targets"
 )
 
 // fleets are the workers of the run's generator. A cell has a fleet to itself; one that has
@@ -126,7 +125,7 @@ func (r *run) cleanedUp(what string, err error) {
 
 // loader is what puts a cell's load on its server: this process, or a fleet, which is to be
 // given back.
-func (r *run) loader(ctx context.Context, c *plan.Cell, framework string, ep targets.Endpoint) (put putLoad, give func() error, err error) {
+func (r *run) loader(ctx context.Context, c *plan.Cell, srv *server) (put putLoad, give func() error, err error) {
 	if r.Plan.Generator == nil {
 		return load.Run, func() error { return nil }, nil
 	}
@@ -134,10 +133,16 @@ func (r *run) loader(ctx context.Context, c *plan.Cell, framework string, ep tar
 	if err != nil {
 		return nil, nil, err
 	}
-	put = func(ctx context.Context, cfg load.Config) (load.Outcome, error) {
-		return f.Run(ctx, cfg, generator.Target{Cell: c, Framework: framework, Endpoint: ep})
-	}
+	target := generator.Target{Cell: c, Framework: srv.plan.Framework, Endpoints: srv.endpoints, Balance: srv.plan.Balance}
+	put = func(ctx context.Context, cfg load.Config) (load.Outcome, error) { return f.Run(ctx, cfg, target) }
 	return put, func() error { return r.giveFleet(f) }, nil
+}
+
+// client is the wire client of a cell, for all replicas of its server.
+func (r *run) client(srv *server, c *plan.Cell) (load.Client, error) {
+	return load.Balanced(len(srv.endpoints), srv.plan.Balance, load.Share{}, func(replica int) (load.Client, error) {
+		return r.Tools.Doer(srv.endpoints[replica], c, r.Clock)
+	})
 }
 
 // putLoad is load.Run, or does what it does.
