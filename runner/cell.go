@@ -48,7 +48,7 @@ func (r *run) cell(c *plan.Cell) error {
 
 	put, give, err := r.loader(r.Control.soft, c, srv)
 	if err != nil {
-		return err
+		return r.notLoaded(c, err)
 	}
 	defer func() { r.cleanedUp("the generator's workers", give()) }()
 	var doer load.Client // of this process, where the load is its own

@@ -11,6 +11,7 @@ import (
 	"sparkrun/runner/generator"
 	"sparkrun/runner/load"
 	"sparkrun/scenario/plan"
+	"sparkrun/targets"
 )
 
 // fleets are the workers of the run's generator. A cell has a fleet to itself; one that has
@@ -20,6 +21,8 @@ type fleets struct {
 	idle    []*generator.Fleet
 	started int
 	log     *os.File
+
+	failures int // starts in a row that have failed, guarded by the run's mu
 }
 
 // startGenerator starts the workers, before any server: where they can't be started there
@@ -75,13 +78,30 @@ func (r *run) takeFleet(ctx context.Context) (*generator.Fleet, error) {
 		Generator: *r.Plan.Generator, Self: r.Tools.Self, Binary: r.Tools.Worker, Version: r.info.Version, Node: r.Tools.Node, Host: r.Plan.Host,
 		Clock: r.Clock, Mark: mark, Log: Redact(r.fleets.log, r.Plan.Secrets),
 	})
-	switch {
-	case err != nil && ctx.Err() != nil:
+	if err != nil && ctx.Err() != nil {
 		return nil, errInterrupted
-	case err != nil:
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.fleets.failures++
 		return nil, &Error{because(err, LaunchGenerator), err}
 	}
+	r.fleets.failures = 0
 	return f, nil
+}
+
+// notLoaded ends a cell whose workers could not be started. For want of a node it is skipped,
+// as those after it will be.
+func (r *run) notLoaded(c *plan.Cell, err error) error {
+	r.lose(err)
+	if errors.Is(err, targets.ErrUnreachable) {
+		if gone := r.gone(r.server(c.Server)); gone != nil {
+			r.skip(c, gone.Error())
+			return nil
+		}
+	}
+	return err
 }
 
 // giveFleet takes a fleet back from a cell.

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"sparkrun/runner/record"
+	"sparkrun/runner/result"
 	"sparkrun/runner/store"
 	"sparkrun/targets/node/sshtest"
 )
@@ -113,4 +115,36 @@ func TestGeneratorSSH(t *testing.T) {
 	<-killed
 	lostAndOn(t, run, out, 3, 2, "its process ended: ")
 	c.clean(t)
+}
+
+// TestGeneratorLosesANode: a node of the workers that is gone for good is a mark on the cell
+// that was measured, and the cells after it are skipped at once, as those of a server's are.
+func TestGeneratorLosesANode(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, sshGenerator("", oneServer), "", sshtest.Options{})
+	killed := c.inMidRun("lost", c.nodes[1].Kill)
+	run, out := c.load(t, "lost", "generator {\n  nodes = [node.spark1, node.spark2]\n}", oneServer, 3, "--var", "seconds=3", "--var", "repeat=3")
+	<-killed
+	_, open := cellRows(t, run, "open")
+	if open[0].Verdict != result.Invalid || !slices.ContainsFunc(open[0].Marks, func(m result.Mark) bool { return m.Name == "worker_lost" }) {
+		t.Errorf("%s, %+v", open[0].Verdict, open[0].Marks)
+	}
+	var summary result.Summary
+	if err := run.ReadJSON("summary.json", &summary); err != nil {
+		t.Fatal(err)
+	}
+	skipped := 0
+	for _, e := range summary.Cells {
+		if e.Benchmark != "closed" {
+			continue
+		}
+		skipped++
+		if e.Verdict != result.Skipped || !strings.HasPrefix(e.Cause, "HOST_UNREACHABLE: spark2 does not answer any more: ") {
+			t.Errorf("%s: %s", e.Verdict, e.Cause)
+		}
+	}
+	if n := strings.Count(out, "error: HOST_UNREACHABLE: spark2: its remaining cells are skipped: "); skipped != 3 || n != 1 {
+		t.Errorf("%d cells skipped; it was tried %d times\n%s", skipped, n, out)
+	}
+	c.nothingLeft(t)
 }
