@@ -86,11 +86,17 @@ sink "json" {}
 // apply runs the scenario with a generator block and returns its folder.
 func applyGenerator(t *testing.T, dir, id, generator string, args ...string) (run *store.Run, output string, code int) {
 	t.Helper()
+	return applyGeneratorIn(t, dir, nil, id, generator, args...)
+}
+
+// applyGeneratorIn is applyGenerator with more environment.
+func applyGeneratorIn(t *testing.T, dir string, env []string, id, generator string, args ...string) (run *store.Run, output string, code int) {
+	t.Helper()
 	path := filepath.Join(dir, "scenario.hcl")
 	if err := os.WriteFile(path, fmt.Appendf(nil, generatorScenario, generator), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	output, err := sparkrun(t, dir, "", append([]string{"apply", "scenario.hcl", "--run-id", id}, args...)...)
+	output, err := sparkrunIn(t, dir, env, append([]string{"apply", "scenario.hcl", "--run-id", id}, args...)...)
 	if exit, ok := err.(*exec.ExitError); ok {
 		code = exit.ExitCode()
 	} else if err != nil {

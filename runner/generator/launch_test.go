@@ -32,6 +32,7 @@ func TestCommands(t *testing.T) {
 		{Launcher: "srun", PerNode: 1},
 		{Launcher: "srun", Nodes: []string{"a", "b"}, PerNode: 4},
 		{Launcher: "srun", Hostfile: "/etc/hosts.slurm", PerNode: 2},
+		{Launcher: "srun", Hostfile: "hosts", PerNode: 1},
 	} {
 		fmt.Fprintln(&got, strings.Join(Command(g, "/opt/sparkrun", host), " "))
 	}
@@ -44,6 +45,7 @@ mpirun --enable-recovery -x SPARKRUN_WORKER /opt/sparkrun worker
 srun --kill-on-bad-exit=0 --export=ALL --input=none --unbuffered --ntasks-per-node=1 /opt/sparkrun worker
 srun --kill-on-bad-exit=0 --export=ALL --input=none --unbuffered --nodes=2 --nodelist=a.lab,b.lab --ntasks-per-node=4 /opt/sparkrun worker
 srun --kill-on-bad-exit=0 --export=ALL --input=none --unbuffered --nodelist=/etc/hosts.slurm --ntasks-per-node=2 /opt/sparkrun worker
+srun --kill-on-bad-exit=0 --export=ALL --input=none --unbuffered --nodelist=./hosts --ntasks-per-node=1 /opt/sparkrun worker
 `
 	if got.String() != want {
 		t.Errorf("got:\n%s", got.String())
