@@ -58,7 +58,7 @@ func Reasons() []ReasonDoc {
 		{LaunchFailed, "The server's program could not be started."},
 		{LaunchImage, "The server's image is not there and could not be pulled."},
 		{LaunchNameTaken, "There is a container with the name that the server's would have, and it is not ours to remove."},
-		{LaunchGenerator, "The workers of the generator could not be started, or did not all come."},
+		{LaunchGenerator, "The workers of the generator could not be started, or did not all come. After two times in a row the remaining cells are skipped."},
 		{LaunchExited, "The server's program ended before the server was ready."},
 		{LaunchOutOfMemory, "The server's program ended before it was ready: it asked for more memory than there was."},
 		{ReadyUnreachable, "Nothing answers at the server's url."},
