@@ -86,12 +86,6 @@ sink "json" {}
 // apply runs the scenario with a generator block and returns its folder.
 func applyGenerator(t *testing.T, dir string, env []string, id, generator string, args ...string) (run *store.Run, output string, code int) {
 	t.Helper()
-	return applyGeneratorIn(t, dir, nil, id, generator, args...)
-}
-
-// applyGeneratorIn is applyGenerator with more environment.
-func applyGeneratorIn(t *testing.T, dir string, env []string, id, generator string, args ...string) (run *store.Run, output string, code int) {
-	t.Helper()
 	path := filepath.Join(dir, "scenario.hcl")
 	if err := os.WriteFile(path, fmt.Appendf(nil, generatorScenario, generator), 0o644); err != nil {
 		t.Fatal(err)
@@ -394,7 +388,7 @@ func TestGeneratorThatCanNotStartAgain(t *testing.T) {
 		defer close(killed)
 		killRank(t, dir, "once", "OMPI_COMM_WORLD_RANK=0", syscall.SIGKILL)
 	}()
-	run, out, code := applyGenerator(t, dir, "once", "generator {\n  launcher = \"mpirun\"\n}", "--var", "seconds=600", "--var", "repeat=4")
+	run, out, code := applyGenerator(t, dir, nil, "once", "generator {\n  launcher = \"mpirun\"\n}", "--var", "seconds=600", "--var", "repeat=4")
 	<-killed
 	if code != 3 {
 		t.Errorf("exit %d\n%s", code, out)
