@@ -40,20 +40,20 @@ func (r *run) cell(c *plan.Cell) error {
 		defer func() { cancel(nil); <-watched }()
 		go func() {
 			defer close(watched)
-			if err := r.watch(ctx, srv, died); err != nil {
+			if err := r.watch(ctx, srv, r.died); err != nil {
 				cancel(err)
 			}
 		}()
 	}
 
-	put, give, err := r.loader(r.Control.soft, c, srv.plan.Framework, srv.endpoints[0])
+	put, give, err := r.loader(r.Control.soft, c, srv)
 	if err != nil {
-		return err
+		return r.notLoaded(c, err)
 	}
 	defer func() { r.cleanedUp("the generator's workers", give()) }()
-	var doer Doer // of this process, where the load is its own
+	var doer load.Client // of this process, where the load is its own
 	if r.Plan.Generator == nil {
-		if doer, err = r.doer(srv, c); err != nil {
+		if doer, err = r.client(srv, c); err != nil {
 			return &Error{MeasureSource, fmt.Errorf("run %s: %w", c.Name, err)}
 		}
 		defer doer.Close()

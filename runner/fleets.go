@@ -21,6 +21,8 @@ type fleets struct {
 	idle    []*generator.Fleet
 	started int
 	log     *os.File
+
+	failures int // starts in a row that have failed, guarded by the run's mu
 }
 
 // startGenerator starts the workers, before any server: where they can't be started there
@@ -76,13 +78,30 @@ func (r *run) takeFleet(ctx context.Context) (*generator.Fleet, error) {
 		Generator: *r.Plan.Generator, Self: r.Tools.Self, Binary: r.Tools.Worker, Version: r.info.Version, Node: r.Tools.Node, Host: r.Plan.Host,
 		Clock: r.Clock, Mark: mark, Log: Redact(r.fleets.log, r.Plan.Secrets),
 	})
-	switch {
-	case err != nil && ctx.Err() != nil:
+	if err != nil && ctx.Err() != nil {
 		return nil, errInterrupted
-	case err != nil:
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.fleets.failures++
 		return nil, &Error{because(err, LaunchGenerator), err}
 	}
+	r.fleets.failures = 0
 	return f, nil
+}
+
+// notLoaded ends a cell whose workers could not be started. For want of a node it is skipped,
+// as those after it will be.
+func (r *run) notLoaded(c *plan.Cell, err error) error {
+	r.lose(err)
+	if errors.Is(err, targets.ErrUnreachable) {
+		if gone := r.gone(r.server(c.Server)); gone != nil {
+			r.skip(c, gone.Error())
+			return nil
+		}
+	}
+	return err
 }
 
 // giveFleet takes a fleet back from a cell.
@@ -126,7 +145,7 @@ func (r *run) cleanedUp(what string, err error) {
 
 // loader is what puts a cell's load on its server: this process, or a fleet, which is to be
 // given back.
-func (r *run) loader(ctx context.Context, c *plan.Cell, framework string, ep targets.Endpoint) (put putLoad, give func() error, err error) {
+func (r *run) loader(ctx context.Context, c *plan.Cell, srv *server) (put putLoad, give func() error, err error) {
 	if r.Plan.Generator == nil {
 		return load.Run, func() error { return nil }, nil
 	}
@@ -134,10 +153,16 @@ func (r *run) loader(ctx context.Context, c *plan.Cell, framework string, ep tar
 	if err != nil {
 		return nil, nil, err
 	}
-	put = func(ctx context.Context, cfg load.Config) (load.Outcome, error) {
-		return f.Run(ctx, cfg, generator.Target{Cell: c, Framework: framework, Endpoint: ep})
-	}
+	target := generator.Target{Cell: c, Framework: srv.plan.Framework, Endpoints: srv.endpoints, Balance: srv.plan.Balance}
+	put = func(ctx context.Context, cfg load.Config) (load.Outcome, error) { return f.Run(ctx, cfg, target) }
 	return put, func() error { return r.giveFleet(f) }, nil
+}
+
+// client is the wire client of a cell, for all replicas of its server.
+func (r *run) client(srv *server, c *plan.Cell) (load.Client, error) {
+	return load.Balanced(len(srv.endpoints), srv.plan.Balance, load.Share{}, func(replica int) (load.Client, error) {
+		return r.Tools.Doer(srv.endpoints[replica], c, r.Clock)
+	})
 }
 
 // putLoad is load.Run, or does what it does.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,17 +52,25 @@ func nodeErrors(err error) []*targets.NodeError {
 	return nodeErrors(errors.Unwrap(err))
 }
 
-// gone is an error if a node of the server does not answer any more.
+// gone is an error if nothing more can be measured of the server: one of its nodes, or of
+// those that its load comes from, does not answer any more.
 func (r *run) gone(s *plan.Server) error {
-	if s.URL != "" {
-		return nil
+	var needs []string
+	if s.URL == "" {
+		needs = s.Nodes
+	}
+	if g := r.Plan.Generator; g != nil && g.Launcher == "ssh" {
+		needs = slices.Concat(needs, g.Nodes)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, n := range s.Nodes {
+	for _, n := range needs {
 		if err := r.lost[n]; err != nil {
 			return fail(HostUnreachable, "%s does not answer any more: %v", n, err)
 		}
+	}
+	if n := r.fleets.failures; n >= maxDeaths {
+		return fail(LaunchGenerator, "the generator's workers could not be started %d times in a row: they are not started again", n)
 	}
 	return nil
 }

@@ -26,17 +26,11 @@ type Tools struct {
 	Framework func(name string) (targets.Framework, bool)
 	// Containers is the container engine of a node.
 	Containers func(node string) (targets.Containers, error)
-	Doer       func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (Doer, error)
+	Doer       func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (load.Client, error)
 	// Source makes the requests of a cell; salted ones begin like no others before.
 	Source func(ctx context.Context, d *plan.Dataset, c *plan.Cell, s *plan.Server, ep targets.Endpoint, salted bool) (load.Source, error)
 	// CheckDataset reads what can be read of a dataset before any server is up.
 	CheckDataset func(ctx context.Context, d *plan.Dataset) error
-}
-
-// Doer is a wire client for one cell.
-type Doer interface {
-	load.Doer
-	Close() error
 }
 
 // Sink is what the runner asks of a sink (package sinks has the types).
@@ -93,9 +87,10 @@ type run struct {
 	fleets    fleets
 	sinkMu    sync.Mutex // sinks see one call at a time
 	entries   map[string][]result.Entry
-	said      map[string]bool  // notes of datasets
-	lost      map[string]error // nodes that do not answer any more, by name
-	used      map[string]bool  // nodes on which a server was to be started, by name
+	said      map[string]bool         // notes of datasets
+	lost      map[string]error        // nodes that do not answer any more, by name
+	used      map[string]bool         // nodes on which a server was to be started, by name
+	kills     map[string]*kernelKills // by node
 	problems  problems
 	seq       int64
 	begun     time.Time

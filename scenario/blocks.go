@@ -154,7 +154,7 @@ var engineAttrs = []schema.Attr{
 	bare("launcher", schema.String, "the framework's", "How ranks on several nodes are started: mp or ray for vllm."),
 	bare("parallel", schema.Object, "1 each", "tensor, pipeline, expert, data."),
 	bare("replicas", schema.Int, "1", "Copies of the server, each on its own share of the nodes; requests are spread among them."),
-	oneOf(bare("balance", schema.String, "least_busy", "How requests are spread among replicas. least_busy: a conversation goes to the replica with the fewest requests in flight and stays there, where its prefix is cached. round_robin: each request goes to the next replica, as a proxy without affinity has it."), "least_busy", "round_robin"),
+	oneOf(bare("balance", schema.String, "least_busy", "How requests are spread among replicas. least_busy: a conversation goes to the replica with the fewest requests in flight and stays there, where its prefix is cached. round_robin: each request goes to the next replica, as a proxy without affinity has it. Each worker of a generator goes by its own requests."), "least_busy", "round_robin"),
 	bare("memory_fraction", schema.Float, "the engine's", "Share of the memory that it takes."),
 	bare("max_model_len", schema.Int, "the model's", "Longest context."),
 	bare("max_num_seqs", schema.Int, "the engine's", "Sequences in a batch."),

@@ -112,17 +112,24 @@ func (l *loader) checkReach(b *hclsyntax.Block, s *plan.Server) {
 		return b.DefRange()
 	}
 	const summary = "Server that workers can't reach"
-	head := s.Nodes[0]
-	i := slices.IndexFunc(l.plan.Nodes, func(n plan.Node) bool { return n.Name == head })
-	switch {
-	case s.URL != "":
+	if s.URL != "" {
 		if u, err := url.Parse(s.URL); err == nil && loopback(u.Hostname()) {
 			l.errorf(at("url"), summary, "The generator's workers on %s would look for %s on their own machine: write the address that they reach it at.", far, s.Address)
 		}
-	case head == "local":
+		return
+	}
+	var heads []string // of its replicas
+	for replica := range s.Count() {
+		heads = append(heads, s.Group(replica)[0])
+	}
+	if slices.Contains(heads, "local") {
 		l.errorf(at("nodes"), summary, "%s listens on this machine for itself, and workers on %s would send to it: put it on a node with a host, or leave the generator's nodes out.", s.Address, far)
-	case i >= 0 && l.plan.Nodes[i].Values.String("access") == "ssh_tunnel":
-		l.errorf(at("nodes"), summary, "%s is reached through the SSH connection of this machine (access = \"ssh_tunnel\" of node.%s), and workers on %s would send to it: set access = \"direct\", or leave the generator's nodes out.", s.Address, head, far)
+	}
+	for _, n := range l.plan.Nodes {
+		if slices.Contains(heads, n.Name) && n.Values.String("access") == "ssh_tunnel" {
+			l.errorf(at("nodes"), summary, "%s is reached through the SSH connection of this machine (access = \"ssh_tunnel\" of node.%s), and workers on %s would send to it: set access = \"direct\", or leave the generator's nodes out.", s.Address, n.Name, far)
+			return
+		}
 	}
 }
 

@@ -171,9 +171,6 @@ func (l *loader) place(b *hclsyntax.Block, s *plan.Server, w where) {
 	case n > 1 && s.Port != 0:
 		l.errorf(b.Body.Attributes["port"].Expr.Range(), "Wrong value", "port is %d, and each of the %d replicas of %s needs one of its own: leave port out.", s.Port, n, s.Address)
 		return
-	case n > 1 && len(l.blocks["generator"]) > 0:
-		l.errorf(at, "Replicas with a generator", "The workers of a generator send to one server: leave replicas out, or the generator.")
-		return
 	case !placed:
 		s.Nodes = slices.Repeat(s.Nodes, n)
 	case len(s.Nodes)%n != 0:

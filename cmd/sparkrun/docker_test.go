@@ -343,7 +343,7 @@ func TestContainers(t *testing.T) {
 					waitForRow(filepath.Join(dir, "results/scenario/killed/rows/1.jsonl"))
 					_, _ = e.api.ContainerKill(context.Background(), containers.Name(targets.Mark{Run: filepath.Join(dir, "results/scenario/killed"), Server: "server.a"}), client.ContainerKillOptions{Signal: "KILL"})
 				}()
-				out := apply(t, "killed", "", `MEASURE_SERVER_DIED: server\.a ended \(exit status 137\) while it was measured`, "--var", "requests=100000")
+				out := apply(t, "killed", "", `MEASURE_SERVER_DIED: server\.a ended \(exit status 137: signal: killed\) while it was measured`, "--var", "requests=100000")
 				<-done
 				if !regexp.MustCompile(goodMeasured).MatchString(out) {
 					t.Errorf("%s", out)

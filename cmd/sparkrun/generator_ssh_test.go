@@ -4,25 +4,34 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
+	"sparkrun/runner/record"
+	"sparkrun/runner/result"
 	"sparkrun/runner/store"
 	"sparkrun/targets/node/sshtest"
 )
 
-// sshGenerator is generatorScenario with its server on a node and workers on two.
-func sshGenerator(generator string) string {
+// Where the server of sshGenerator is.
+const (
+	oneServer   = "nodes = [node.spark1]"
+	twoReplicas = "nodes = [node.spark1, node.spark2]\n  replicas = 2"
+)
+
+// sshGenerator is generatorScenario with its server on nodes and workers on two.
+func sshGenerator(generator, server string) string {
 	nodes := "node \"spark1\" {\n  host = \"spark1\"\n}\nnode \"spark2\" {\n  host = \"spark2\"\n}\n"
 	text := fmt.Sprintf(generatorScenario, nodes+generator)
-	return strings.Replace(text, "framework = \"sim\"\n", "framework = \"sim\"\n  nodes     = [node.spark1]\n", 1)
+	return strings.Replace(text, "framework = \"sim\"\n", "framework = \"sim\"\n  "+server+"\n", 1)
 }
 
 // load runs the scenario with a generator block on the nodes.
-func (c *cluster) load(t *testing.T, id, generator string, code int, args ...string) (*store.Run, string) {
+func (c *cluster) load(t *testing.T, id, generator, server string, code int, args ...string) (*store.Run, string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(c.dir, "scenario.hcl"), []byte(sshGenerator(generator)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(c.dir, "scenario.hcl"), []byte(sshGenerator(generator, server)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	out := c.apply(t, id, code, nil, args...)
@@ -47,21 +56,54 @@ func (c *cluster) clean(t *testing.T) {
 	}
 }
 
+// onReplicas checks where the requests of so many workers went: each sends to every replica,
+// none of which gets much more than another, and a conversation stays where it began.
+func onReplicas(t *testing.T, run *store.Run, workers, replicas int) {
+	t.Helper()
+	open, _ := cellRows(t, run, "open")
+	closed, _ := cellRows(t, run, "closed")
+	for _, rows := range [][]record.Record{open, closed} {
+		of, homes, sum := map[[2]int32]int{}, map[int64]int32{}, map[int32]int{}
+		for _, r := range rows {
+			of[[2]int32{r.Rank, r.Replica}]++
+			sum[r.Replica]++
+			if home, known := homes[r.Conversation]; known && home != r.Replica {
+				t.Errorf("conversation %d was on replica %d and goes on with %d", r.Conversation, home, r.Replica)
+			}
+			homes[r.Conversation] = r.Replica
+		}
+		if len(of) != workers*replicas || sum[0] != 0 {
+			t.Errorf("requests by rank and replica, from 1: %v", of)
+		}
+		for replica, n := range sum {
+			if n < len(rows)/replicas*3/4 {
+				t.Errorf("replica %d, from 1, has %d of %d requests", replica, n, len(rows))
+			}
+		}
+		t.Logf("%d requests by rank and replica, from 1: %v", len(rows), of)
+	}
+}
+
 // TestGeneratorSSH: workers on two nodes together do what one process here does, and one of
 // them killed is a mark.
 func TestGeneratorSSH(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, sshGenerator(""), "", sshtest.Options{Config: "Banner /etc/hostname"})
+	c := newCluster(t, sshGenerator("", oneServer), "", sshtest.Options{Config: "Banner /etc/hostname"})
 	const block = "generator {\n  nodes = [node.spark1, node.spark2]\n}"
 	one, out, code := applyGenerator(t, t.TempDir(), nil, "one", "")
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
-	two, out := c.load(t, "two", block, 0)
+	two, out := c.load(t, "two", block, oneServer, 0)
 	if !strings.Contains(out, "the load comes from 2 workers") {
 		t.Errorf("%s", out)
 	}
 	sameAsOne(t, one, two, 2)
+	c.clean(t)
+
+	spread, _ := c.load(t, "spread", block, twoReplicas, 0)
+	sameAsOne(t, one, spread, 2)
+	onReplicas(t, spread, 2, 2)
 	c.clean(t)
 
 	killed := make(chan struct{})
@@ -69,8 +111,40 @@ func TestGeneratorSSH(t *testing.T) {
 		defer close(killed)
 		killRank(t, c.dir, "killed", "SPARKRUN_NODE_SERVER=generator@worker1", syscall.SIGKILL)
 	}()
-	run, out := c.load(t, "killed", block, 3, "--var", "seconds=3")
+	run, out := c.load(t, "killed", block, oneServer, 3, "--var", "seconds=3")
 	<-killed
 	lostAndOn(t, run, out, 3, 2, "its process ended: ")
 	c.clean(t)
+}
+
+// TestGeneratorLosesANode: a node of the workers that is gone for good is a mark on the cell
+// that was measured, and the cells after it are skipped at once, as those of a server's are.
+func TestGeneratorLosesANode(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, sshGenerator("", oneServer), "", sshtest.Options{})
+	killed := c.inMidRun("lost", c.nodes[1].Kill)
+	run, out := c.load(t, "lost", "generator {\n  nodes = [node.spark1, node.spark2]\n}", oneServer, 3, "--var", "seconds=3", "--var", "repeat=3")
+	<-killed
+	_, open := cellRows(t, run, "open")
+	if open[0].Verdict != result.Invalid || !slices.ContainsFunc(open[0].Marks, func(m result.Mark) bool { return m.Name == "worker_lost" }) {
+		t.Errorf("%s, %+v", open[0].Verdict, open[0].Marks)
+	}
+	var summary result.Summary
+	if err := run.ReadJSON("summary.json", &summary); err != nil {
+		t.Fatal(err)
+	}
+	skipped := 0
+	for _, e := range summary.Cells {
+		if e.Benchmark != "closed" {
+			continue
+		}
+		skipped++
+		if e.Verdict != result.Skipped || !strings.HasPrefix(e.Cause, "HOST_UNREACHABLE: spark2 does not answer any more: ") {
+			t.Errorf("%s: %s", e.Verdict, e.Cause)
+		}
+	}
+	if n := strings.Count(out, "error: HOST_UNREACHABLE: spark2: its remaining cells are skipped: "); skipped != 3 || n != 1 {
+		t.Errorf("%d cells skipped; it was tried %d times\n%s", skipped, n, out)
+	}
+	c.nothingLeft(t)
 }

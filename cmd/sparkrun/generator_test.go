@@ -28,6 +28,11 @@ variable "seconds" {
   default = 2
 }
 
+variable "repeat" {
+  type    = number
+  default = 1
+}
+
 server "a" {
   framework = "sim"
   options = {
@@ -51,6 +56,7 @@ dataset "short" {
 benchmark "open" {
   server  = server.a
   dataset = dataset.short
+  order   = "file"
 
   phase "warmup" {
     requests    = 10
@@ -65,6 +71,8 @@ benchmark "open" {
 benchmark "closed" {
   server  = server.a
   dataset = dataset.talk
+  order   = "file"
+  repeat  = var.repeat
 
   phase "steady" {
     requests    = 60
@@ -361,6 +369,49 @@ func TestGeneratorThatCanNotStart(t *testing.T) {
 	_, out, code := applyGenerator(t, dir, without, "none", "generator {\n  hostfile = \"hosts\"\n}")
 	if code != 1 || !strings.Contains(out, "LAUNCH_GENERATOR") || !strings.Contains(out, "is mpirun installed?") || strings.Contains(out, "Starting  server.a") {
 		t.Errorf("exit %d\n%s", code, out)
+	}
+}
+
+// TestGeneratorThatCanNotStartAgain: two starts in a row that fail are not followed by one
+// for each of the remaining cells.
+func TestGeneratorThatCanNotStartAgain(t *testing.T) {
+	dir := t.TempDir()
+	self := mustLook(t, "sparkrun")
+	// It starts one worker, and never again.
+	mpirun := "#!/bin/sh\nmkdir \"$0.once\" || exit 7\nexport OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=1\nexec '" + self + "' worker\n"
+	if err := os.WriteFile(filepath.Join(dir, "mpirun"), []byte(mpirun), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	killed := make(chan struct{})
+	go func() {
+		defer close(killed)
+		killRank(t, dir, "once", "OMPI_COMM_WORLD_RANK=0", syscall.SIGKILL)
+	}()
+	run, out, code := applyGenerator(t, dir, nil, "once", "generator {\n  launcher = \"mpirun\"\n}", "--var", "seconds=600", "--var", "repeat=4")
+	<-killed
+	if code != 3 {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	_, open := cellRows(t, run, "open")
+	if open[0].Verdict != result.Failed || !strings.HasPrefix(open[0].Cause, "MEASURE_WORKERS_LOST: ") {
+		t.Errorf("%s: %s", open[0].Verdict, open[0].Cause)
+	}
+	var summary result.Summary
+	if err := run.ReadJSON("summary.json", &summary); err != nil {
+		t.Fatal(err)
+	}
+	causes := map[string]int{}
+	for _, e := range summary.Cells[1:] {
+		cause, _, _ := strings.Cut(e.Cause, ":\n")
+		for _, part := range []string{"it ended when 0 workers had come", "could not be started 2 times in a row: they are not started again"} {
+			if strings.HasPrefix(cause, "LAUNCH_GENERATOR: ") && strings.Contains(cause, part) {
+				causes[string(e.Verdict)+" "+part]++
+			}
+		}
+	}
+	if causes["failed it ended when 0 workers had come"] != 2 || causes["skipped could not be started 2 times in a row: they are not started again"] != 2 {
+		t.Errorf("%v\n%s", causes, out)
 	}
 }
 

@@ -304,7 +304,7 @@ func TestNodeFaults(t *testing.T) {
 				}
 			}
 		})
-		c.apply(t, "killed", 3, []string{goodDone, `MEASURE_SERVER_DIED: server\.a on spark1 ended \(exit status 137: signal 9\) while it was measured`}, "--var", "requests=100000", "--only", "server=good", "--only", "server=a,concurrency=1")
+		c.apply(t, "killed", 3, []string{goodDone, `MEASURE_SERVER_DIED: server\.a on spark1 ended \(exit status 137: signal: killed\) while it was measured`}, "--var", "requests=100000", "--only", "server=good", "--only", "server=a,concurrency=1")
 		<-done
 		c.nothingLeft(t)
 	})

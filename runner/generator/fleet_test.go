@@ -28,6 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type answering struct {
 	clock record.Clock
 	takes time.Duration
+	url   string
 }
 
 func (a answering) Do(ctx context.Context, r *record.Request, rec *record.Record) {
@@ -39,7 +40,7 @@ func (a answering) Do(ctx context.Context, r *record.Request, rec *record.Record
 		rec.FirstToken = a.clock.Now()
 		rec.LastToken, rec.OutputTokens = rec.FirstToken, 3
 		rec.Events = []record.Event{{At: rec.FirstToken}}
-		rec.Answer.Content = "to " + string(r.Body)
+		rec.Answer.Content = a.url + " to " + string(r.Body)
 	case <-ctx.Done():
 		rec.Status = record.Cancelled
 	}
@@ -73,7 +74,9 @@ func (c cards) Deal(i int64) ([]byte, error) {
 // fake is a fleet of workers in this process.
 type fake struct {
 	*Fleet
-	cut []func() // ends a worker's stream, as its death does
+	cut      []func() // ends a worker's stream, as its death does
+	replicas int      // of the server; 0 is 1
+	balance  string
 }
 
 func newFake(t *testing.T, n int, takes time.Duration) *fake {
@@ -90,8 +93,8 @@ func newFake(t *testing.T, n int, takes time.Duration) *fake {
 				return v, ok
 			},
 			Stdin: stdin, Stdout: stdout, Version: "test",
-			Doer: func(_ targets.Endpoint, _ *plan.Cell, clock record.Clock) (Doer, error) {
-				return answering{clock, takes}, nil
+			Doer: func(ep targets.Endpoint, _ *plan.Cell, clock record.Clock) (load.Client, error) {
+				return answering{clock, takes, ep.URL}, nil
 			},
 			Forced: func(string, int, int) map[string]any { return nil },
 		}
@@ -135,6 +138,15 @@ func (r *records) Record(rec *record.Record) {
 	r.all = append(r.all, *rec)
 }
 
+// target is a server with so many replicas, one where the test does not say.
+func (f *fake) target() Target {
+	t := Target{Cell: &plan.Cell{API: "chat", Stream: true}, Balance: f.balance}
+	for i := range max(1, f.replicas) {
+		t.Endpoints = append(t.Endpoints, targets.Endpoint{URL: strconv.Itoa(i)})
+	}
+	return t
+}
+
 func (f *fake) play(t *testing.T, cfg load.Config) (*records, load.Outcome, error) {
 	t.Helper()
 	kept, _ := cfg.Recorder.(*records)
@@ -145,7 +157,7 @@ func (f *fake) play(t *testing.T, cfg load.Config) (*records, load.Outcome, erro
 	if cfg.Source == nil {
 		cfg.Source = cards{}
 	}
-	out, err := f.Run(t.Context(), cfg, Target{Cell: &plan.Cell{API: "chat", Stream: true}})
+	out, err := f.Run(t.Context(), cfg, f.target())
 	return kept, out, err
 }
 
@@ -250,6 +262,48 @@ func TestDatasetEnds(t *testing.T) {
 	}
 }
 
+// TestReplicas: the workers of a server with several replicas use all of them. A
+// conversation stays where it began, or its turns go here and there, and each record says
+// where; of the same number of requests in flight each worker's own count.
+func TestReplicas(t *testing.T) {
+	for _, balance := range []string{"least_busy", load.RoundRobin} {
+		f := newFake(t, 2, 10*time.Millisecond)
+		f.replicas, f.balance = 2, balance
+		got, _, err := f.play(t, load.Config{Source: cards{turns: 3}, KeepAnswers: true, Phases: []plan.Phase{{Conversations: 40, Concurrency: level(8)}}})
+		if err != nil || len(got.all) != 120 {
+			t.Fatalf("%s: %d requests, %v", balance, len(got.all), err)
+		}
+		of, homes := map[[2]int32]int{}, map[int64]map[int32]bool{}
+		for _, r := range got.all {
+			of[[2]int32{r.Rank, r.Replica}]++
+			if homes[r.Conversation] == nil {
+				homes[r.Conversation] = map[int32]bool{}
+			}
+			homes[r.Conversation][r.Replica] = true
+			if want := strconv.Itoa(int(r.Replica)-1) + " to "; !strings.HasPrefix(r.Answer.Content, want) {
+				t.Errorf("%s: replica %d, from 1, and the answer is %q", balance, r.Replica, r.Answer.Content)
+			}
+		}
+		moved := 0
+		for _, on := range homes {
+			if len(on) > 1 {
+				moved++
+			}
+		}
+		if sticky := balance != load.RoundRobin; sticky != (moved == 0) {
+			t.Errorf("%s: %d of %d conversations moved", balance, moved, len(homes))
+		}
+		if len(of) != 4 {
+			t.Errorf("%s: requests by rank and replica %v", balance, of)
+		}
+		for who, n := range of { // of 60 a rank has
+			if n < 20 {
+				t.Errorf("%s: rank %d sent %d requests to replica %d", balance, who[0], n, who[1])
+			}
+		}
+	}
+}
+
 type broken struct{ cards }
 
 func (broken) Deal(i int64) ([]byte, error) {
@@ -292,7 +346,7 @@ func TestStop(t *testing.T) {
 			end = cancel
 		}
 		time.AfterFunc(200*time.Millisecond, end)
-		out, err := f.Run(ctx, load.Config{Source: cards{}, Recorder: kept, Clock: f.clock, Stop: stop, Phases: []plan.Phase{{Duration: time.Hour, Concurrency: level(4)}}}, Target{Cell: &plan.Cell{}})
+		out, err := f.Run(ctx, load.Config{Source: cards{}, Recorder: kept, Clock: f.clock, Stop: stop, Phases: []plan.Phase{{Duration: time.Hour, Concurrency: level(4)}}}, f.target())
 		cancel()
 		want := record.OK
 		if hard {

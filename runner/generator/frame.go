@@ -10,7 +10,7 @@ import (
 )
 
 // protocol is the version of frames and messages. Both ends must have the same.
-const protocol = 1
+const protocol = 2
 
 // greeting is the line that a worker's stream begins with. What comes before it is not ours.
 const greeting = "\x00sparkrun-worker\n"

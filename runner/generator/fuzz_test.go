@@ -102,7 +102,7 @@ func (nowhere) Close() error                { return nil }
 
 // FuzzServe: a worker that is told anything answers or ends.
 func FuzzServe(f *testing.F) {
-	j := job{API: "chat", Phases: []plan.Phase{{Name: "p", Requests: 1, Concurrency: level(1)}}, ThinkTimes: make([]parameters, 1), Share: load.Share{Size: 1}}
+	j := job{API: "chat", Phases: []plan.Phase{{Name: "p", Requests: 1, Concurrency: level(1)}}, ThinkTimes: make([]parameters, 1), Share: load.Share{Size: 1}, URLs: []string{"http://127.0.0.1:1/v1"}}
 	var good []byte
 	for _, fr := range []frame{numbers(kindPing, 0), message(kindJob, j), deal(0, []byte(`{"id":"0","turns":[{"user":"hi"}]}`)), deal(-1, nil), message(kindStart, start{0, 1}), message(kindEnd, end{0}), message(kindStop, stop{true})} {
 		good = appendFrame(good, fr)
@@ -116,7 +116,7 @@ func FuzzServe(f *testing.F) {
 				return map[string]string{rankVariable: "0", sizeVariable: "1"}[name], name != dialVariable
 			},
 			Stdin: io.NopCloser(bytes.NewReader(b)), Stdout: writeCloser{&out}, Version: "test",
-			Doer: func(_ targets.Endpoint, _ *plan.Cell, clock record.Clock) (Doer, error) {
+			Doer: func(_ targets.Endpoint, _ *plan.Cell, clock record.Clock) (load.Client, error) {
 				return nil, errors.New("no server")
 			},
 			Forced: func(string, int, int) map[string]any { return nil },

@@ -85,7 +85,11 @@ func Command(g plan.Generator, binary string, host func(node string) string) []s
 		argv = []string{"srun", "--kill-on-bad-exit=0", "--export=ALL", "--input=none", "--unbuffered"}
 		switch {
 		case g.Hostfile != "":
-			argv = append(argv, "--nodelist="+g.Hostfile)
+			file := g.Hostfile
+			if !strings.Contains(file, "/") {
+				file = "./" + file // srun takes what has no slash for a host's name
+			}
+			argv = append(argv, "--nodelist="+file)
 		case len(hosts) > 0:
 			argv = append(argv, "--nodes="+strconv.Itoa(len(hosts)), "--nodelist="+strings.Join(hosts, ","))
 		}

@@ -32,6 +32,7 @@ func TestCommands(t *testing.T) {
 		{Launcher: "srun", PerNode: 1},
 		{Launcher: "srun", Nodes: []string{"a", "b"}, PerNode: 4},
 		{Launcher: "srun", Hostfile: "/etc/hosts.slurm", PerNode: 2},
+		{Launcher: "srun", Hostfile: "hosts", PerNode: 1},
 	} {
 		fmt.Fprintln(&got, strings.Join(Command(g, "/opt/sparkrun", host), " "))
 	}
@@ -44,6 +45,7 @@ mpirun --enable-recovery -x SPARKRUN_WORKER /opt/sparkrun worker
 srun --kill-on-bad-exit=0 --export=ALL --input=none --unbuffered --ntasks-per-node=1 /opt/sparkrun worker
 srun --kill-on-bad-exit=0 --export=ALL --input=none --unbuffered --nodes=2 --nodelist=a.lab,b.lab --ntasks-per-node=4 /opt/sparkrun worker
 srun --kill-on-bad-exit=0 --export=ALL --input=none --unbuffered --nodelist=/etc/hosts.slurm --ntasks-per-node=2 /opt/sparkrun worker
+srun --kill-on-bad-exit=0 --export=ALL --input=none --unbuffered --nodelist=./hosts --ntasks-per-node=1 /opt/sparkrun worker
 `
 	if got.String() != want {
 		t.Errorf("got:\n%s", got.String())
@@ -115,7 +117,7 @@ func TestWorkersThatAreNone(t *testing.T) {
 		"yes":                       "it writes, and not the protocol",
 		`printf '\000sparkrun-worker\n\002\000\000\000gx'`: "what came is not the protocol: a message of kind 'g'",
 		`printf '\000sparkrun-worker\n\377\377\377\377g'`:  "what came is not the protocol: a frame of 4294967295 bytes",
-		`b='{"protocol":1,"version":"other","rank":0,"size":2,"host":"h"}'; printf '\000sparkrun-worker\n\076\000\000\000g%s' "$b"; cat`: "the worker on h is sparkrun other (protocol 1), this is test (protocol 1): use the same",
+		`b='{"protocol":1,"version":"other","rank":0,"size":2,"host":"h"}'; printf '\000sparkrun-worker\n\076\000\000\000g%s' "$b"; cat`: "the worker on h is sparkrun other (protocol 1), this is test (protocol 2): use the same",
 	} {
 		if err := started(t, two, script); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s\n%v\nwant %s", script, err, want)
@@ -214,6 +216,7 @@ func TestJobTravels(t *testing.T) {
 	j := job{
 		API: "chat", Phases: []plan.Phase{{Name: "p", Concurrency: level(2), Duration: time.Second}}, Seed: 1<<64 - 1,
 		Request: plan.Request{Body: map[string]any{"seed": int64(9007199254740993)}}, Headers: map[string]string{"X-Key": "secret"}, Key: "k",
+		URLs: []string{"http://a/v1", "http://b/v1"}, Balance: "round_robin",
 	}
 	j.Share.Size = 1
 	low, high := 1e6, 5e6
@@ -228,8 +231,8 @@ func TestJobTravels(t *testing.T) {
 	if n := fmt.Sprint(back.Request.Body["seed"]); n != "9007199254740993" || back.Seed != j.Seed {
 		t.Errorf("numbers %s, %d", n, back.Seed)
 	}
-	ep := back.endpoint()
-	if ep.Key.Reveal() != "k" || !ep.Key.Sensitive() || ep.Headers["X-Key"] != schema.Secret("secret") {
+	ep := back.endpoint(1)
+	if ep.URL != "http://b/v1" || back.Balance != j.Balance || ep.Key.Reveal() != "k" || !ep.Key.Sensitive() || ep.Headers["X-Key"] != schema.Secret("secret") {
 		t.Errorf("%+v", ep)
 	}
 }

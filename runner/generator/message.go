@@ -40,7 +40,8 @@ type job struct {
 	First         int64              `json:"first"`
 	IDPrefix      string             `json:"id_prefix"`
 	Framework     string             `json:"framework"`
-	URL           string             `json:"url"`
+	URLs          []string           `json:"urls"` // of the server's replicas
+	Balance       string             `json:"balance"`
 	Model         string             `json:"model"`
 	Key           string             `json:"key"`
 	Headers       map[string]string  `json:"headers"`
@@ -53,16 +54,20 @@ type parameters dist.Dist
 func newJob(cfg *load.Config, t Target) job {
 	j := job{
 		API: t.Cell.API, Stream: t.Cell.Stream, Phases: cfg.Phases, Conversations: cfg.Conversations, Request: cfg.Request,
-		KeepAnswers: cfg.KeepAnswers, Seed: cfg.Seed, First: cfg.First, Framework: t.Framework,
-		URL: t.Endpoint.URL, Model: t.Endpoint.Model, Key: t.Endpoint.Key.Reveal(), Headers: map[string]string{},
+		KeepAnswers: cfg.KeepAnswers, Seed: cfg.Seed, First: cfg.First, Framework: t.Framework, Balance: t.Balance,
+		Headers: map[string]string{},
+	}
+	for _, ep := range t.Endpoints {
+		j.URLs, j.Model, j.Key = append(j.URLs, ep.URL), ep.Model, ep.Key.Reveal()
+		for k, v := range ep.Headers {
+			j.Headers[k] = v.Reveal()
+		}
 	}
 	for i := range cfg.Phases {
 		j.ThinkTimes = append(j.ThinkTimes, parameters(cfg.Phases[i].ThinkTime))
 	}
-	for _, of := range []map[string]schema.Text{t.Endpoint.Headers, cfg.Request.Headers} {
-		for k, v := range of {
-			j.Headers[k] = v.Reveal()
-		}
+	for k, v := range cfg.Request.Headers {
+		j.Headers[k] = v.Reveal()
 	}
 	j.Request.Headers = nil
 	return j
@@ -78,6 +83,9 @@ func readJob(b []byte) (*job, error) {
 	}
 	if len(j.Phases) == 0 || len(j.ThinkTimes) != len(j.Phases) || j.Share.Size < 1 || j.Share.Rank < 0 || j.Share.Rank >= j.Share.Size || j.First < 0 {
 		return nil, fmt.Errorf("job: %d phases with %d think times for rank %d of %d", len(j.Phases), len(j.ThinkTimes), j.Share.Rank, j.Share.Size)
+	}
+	if len(j.URLs) == 0 {
+		return nil, errors.New("job: no server")
 	}
 	for i := range j.Phases {
 		p := &j.Phases[i]
@@ -103,9 +111,9 @@ func (j *job) cell() *plan.Cell {
 
 func (j *job) slots(all float64) float64 { return float64(int(all)/j.Share.Size + 1) }
 
-// endpoint is the server that a job is for.
-func (j *job) endpoint() targets.Endpoint {
-	ep := targets.Endpoint{URL: j.URL, Model: j.Model, Key: schema.Secret(j.Key), Headers: map[string]schema.Text{}}
+// endpoint is a replica of the server that a job is for.
+func (j *job) endpoint(replica int) targets.Endpoint {
+	ep := targets.Endpoint{URL: j.URLs[replica], Model: j.Model, Key: schema.Secret(j.Key), Headers: map[string]schema.Text{}}
 	for k, v := range j.Headers {
 		ep.Headers[k] = schema.Secret(v)
 	}

@@ -36,7 +36,8 @@ const pollEvery = 10 * time.Millisecond
 type Target struct {
 	Cell      *plan.Cell
 	Framework string
-	Endpoint  targets.Endpoint
+	Endpoints []targets.Endpoint // of the server's replicas, which differ by their URL alone
+	Balance   string             // among them, of each worker's own requests
 }
 
 // Run puts a cell's load on its server with all workers that find something to do, as

@@ -16,19 +16,13 @@ import (
 	"sparkrun/targets"
 )
 
-// Doer is a wire client.
-type Doer interface {
-	load.Doer
-	Close() error
-}
-
 // Worker is what a worker has of its process.
 type Worker struct {
 	Lookup  func(name string) (string, bool) // the environment
 	Stdin   io.ReadCloser
 	Stdout  io.WriteCloser
 	Version string // of the program
-	Doer    func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (Doer, error)
+	Doer    func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (load.Client, error)
 	Forced  func(framework string, least, most int) map[string]any // fields for an exact length
 }
 
@@ -216,7 +210,9 @@ const liveEvery = 250 * time.Millisecond
 // run is a job from its first conversation to its last record.
 func (s *serving) run(w *working) (load.Outcome, error) {
 	cell := w.cell()
-	doer, err := s.Doer(w.endpoint(), cell, s.clock)
+	doer, err := load.Balanced(len(w.URLs), w.Balance, w.Share, func(replica int) (load.Client, error) {
+		return s.Doer(w.endpoint(replica), cell, s.clock)
+	})
 	if err != nil {
 		return load.Outcome{}, err
 	}

@@ -52,7 +52,7 @@ func tools(env *Env, sets *datasets, on *nodes) runner.Tools {
 }
 
 // newDoer is the wire client of a cell, here and in a generator's workers.
-func newDoer(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (runner.Doer, error) {
+func newDoer(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (load.Client, error) {
 	headers := map[string]schema.Text{}
 	maps.Copy(headers, ep.Headers)
 	maps.Copy(headers, c.Request.Headers)

@@ -8,9 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"sparkrun/runner/generator"
-	"sparkrun/runner/record"
-	"sparkrun/scenario/plan"
-	"sparkrun/targets"
 	"sparkrun/targets/framework"
 )
 
@@ -29,9 +26,7 @@ func newWorkerCommand(env *Env) *cobra.Command {
 			}()
 			w := &generator.Worker{
 				Lookup: env.Lookup, Stdin: io.NopCloser(env.Stdin), Stdout: closable(env.Stdout), Version: version(),
-				Doer: func(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (generator.Doer, error) {
-					return newDoer(ep, c, clock)
-				},
+				Doer:   newDoer,
 				Forced: framework.ForcedFields,
 			}
 			if err := w.Serve(ctx); err != nil {

@@ -20,13 +20,18 @@ server "c" {
   url       = "http://localhost:8000" # ERROR: workers on spark1 would look for server.c on their own machine
   model     = "m"
 }
+server "d" {
+  framework = "sim"
+  replicas  = 2
+  nodes     = [node.spark1, node.local] # ERROR: server.d listens on this machine for itself, and workers on spark1 would send to it
+}
 dataset "d" {
   type  = "synthetic"
   shape = "D(64,8)"
 }
 benchmark "b" {
   matrix {
-    server = [server.a, server.b, server.c]
+    server = [server.a, server.b, server.c, server.d]
   }
   server  = matrix.server
   dataset = dataset.d

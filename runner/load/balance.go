@@ -1,4 +1,4 @@
-package runner
+package load
 
 import (
 	"context"
@@ -6,13 +6,23 @@ import (
 	"sync"
 
 	"sparkrun/runner/record"
-	"sparkrun/scenario/plan"
 )
 
+// Client is a Doer with connections of its own: the wire client of a cell.
+type Client interface {
+	Doer
+	Close() error
+}
+
+// RoundRobin is the balance in which each request goes to the next replica. With any other
+// a conversation goes to the least busy one and stays there.
+const RoundRobin = "round_robin"
+
 // balancer spreads requests among the replicas of a server, as a router before them would.
+// Of several engines that share a load each has its own and sees its own requests alone.
 type balancer struct {
-	doers  []Doer
-	sticky bool // a conversation stays where it began
+	clients []Client
+	sticky  bool // a conversation stays where it began
 
 	mu    sync.Mutex // taken twice a request
 	busy  []int      // requests in flight, by replica
@@ -20,27 +30,28 @@ type balancer struct {
 	next  int // where the search for the least busy one begins
 }
 
-// doer is the wire client of a cell, for all replicas of its server.
-func (r *run) doer(srv *server, c *plan.Cell) (Doer, error) {
-	b := &balancer{sticky: srv.plan.Balance != "round_robin", homes: map[int64]int{}}
-	for _, ep := range srv.endpoints {
-		d, err := r.Tools.Doer(ep, c, r.Clock)
+// Balanced is one client for n replicas of a server, of each of which open makes one. The
+// engines of a load begin with a replica each in turn, so that of the first requests of all
+// of them no replica gets more than another.
+func Balanced(n int, balance string, s Share, open func(replica int) (Client, error)) (Client, error) {
+	b := &balancer{sticky: balance != RoundRobin, busy: make([]int, n), homes: map[int64]int{}, next: s.Rank % n}
+	for replica := range n {
+		c, err := open(replica)
 		if err != nil {
 			return nil, errors.Join(err, b.Close())
 		}
-		b.doers = append(b.doers, d)
+		b.clients = append(b.clients, c)
 	}
-	if len(b.doers) == 1 {
-		return b.doers[0], nil
+	if n == 1 {
+		return b.clients[0], nil
 	}
-	b.busy = make([]int, len(b.doers))
 	return b, nil
 }
 
 // Do sends the request to a replica and writes down which.
 func (b *balancer) Do(ctx context.Context, req *record.Request, rec *record.Record) {
 	to := b.take(req)
-	b.doers[to].Do(ctx, req, rec)
+	b.clients[to].Do(ctx, req, rec)
 	rec.Replica = int32(to) + 1
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -76,8 +87,8 @@ func (b *balancer) take(req *record.Request) int {
 // Close closes the clients of all replicas.
 func (b *balancer) Close() error {
 	var errs []error
-	for _, d := range b.doers {
-		errs = append(errs, d.Close())
+	for _, c := range b.clients {
+		errs = append(errs, c.Close())
 	}
 	return errors.Join(errs...)
 }

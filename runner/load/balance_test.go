@@ -1,4 +1,4 @@
-package runner
+package load
 
 import (
 	"context"
@@ -37,7 +37,7 @@ func newBalanced(n int, sticky bool) *balanced {
 	b := &balanced{balancer: &balancer{sticky: sticky, busy: make([]int, n), homes: map[int64]int{}}}
 	for range n {
 		d := &heldDoer{let: make(chan struct{})}
-		b.held, b.doers = append(b.held, d), append(b.doers, d)
+		b.held, b.clients = append(b.held, d), append(b.clients, d)
 	}
 	return b
 }
@@ -137,6 +137,34 @@ func TestRoundRobin(t *testing.T) {
 		b.end(to)
 	}
 	b.wait.Wait()
+}
+
+// TestBalancedTogether: engines that share a load begin with different replicas; one replica
+// needs no balance, and what one can't be opened for leaves none open.
+func TestBalancedTogether(t *testing.T) {
+	for rank, want := range []int{0, 1, 0} {
+		c, err := Balanced(2, "least_busy", Share{rank, 3}, func(int) (Client, error) { return &heldDoer{}, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if to := c.(*balancer).take(&record.Request{}); to != want {
+			t.Errorf("rank %d begins with replica %d", rank, to)
+		}
+	}
+	only := &heldDoer{}
+	if c, err := Balanced(1, "", Share{}, func(int) (Client, error) { return only, nil }); err != nil || c != Client(only) {
+		t.Errorf("%v, %v", c, err)
+	}
+	no, left := errors.New("no"), errors.New("left")
+	_, err := Balanced(2, "", Share{}, func(replica int) (Client, error) {
+		if replica == 1 {
+			return nil, no
+		}
+		return &heldDoer{closed: left}, nil
+	})
+	if !errors.Is(err, no) || !errors.Is(err, left) {
+		t.Errorf("%v", err)
+	}
 }
 
 // TestTheRowSaysTheReplica, and closing closes all.
