@@ -158,6 +158,9 @@ func (e *engine) phase(i int) bool {
 	for {
 		now := e.Clock.Now()
 		if e.over(p, start, now) {
+			if pacer != nil && p.Duration > 0 && !e.early && !e.stable.reached() {
+				e.overdue(p, pacer, &arrival, start)
+			}
 			break
 		}
 		if e.stopped() || e.outcome.Aborted != "" || e.err != nil {

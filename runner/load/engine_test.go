@@ -280,3 +280,54 @@ func TestStop(t *testing.T) {
 		t.Errorf("%d requests: 2 at a time until 2.5 s, those in flight finish: 6", len(kept))
 	}
 }
+
+// stalls opens a conversation only after a while.
+type stalls struct {
+	Source
+	at    int64
+	after time.Duration
+}
+
+func (s stalls) Open(i int64) (Conversation, error) {
+	if i == s.at {
+		time.Sleep(s.after)
+	}
+	return s.Source.Open(i)
+}
+
+// TestOverdue: a loop that gets round to the last arrivals of a phase only after its end sends
+// them late, and far too late has them as unsent: none is missed.
+func TestOverdue(t *testing.T) {
+	for _, lead := range []time.Duration{0, Lead} {
+		for _, c := range []struct {
+			stall                   time.Duration
+			requests                int64
+			ok, afterTheEnd, unsent int
+		}{
+			{0, 0, 20, 0, 0},
+			{2500 * time.Millisecond, 0, 20, 4, 0},
+			{3 * time.Second, 0, 17, 1, 3}, // that which waited for its conversation is sent
+			{2500 * time.Millisecond, 18, 18, 2, 0},
+		} {
+			got, out := play(t, Config{Lead: lead, Source: stalls{script{turns: 1}, 16, c.stall}, Phases: []plan.Phase{
+				{Duration: 2 * time.Second, Requests: c.requests, Rate: closed(10), Arrival: "constant", RateOf: "requests"}}}, time.Millisecond)
+			ok, after, unsent := 0, 0, 0
+			for _, r := range got {
+				switch {
+				case r.Scheduled >= out.Phases[0].Start+int64(2*time.Second):
+					t.Errorf("%s was due after the phase", r.ID)
+				case r.Status == record.Unsent:
+					unsent++
+				case r.Status == record.OK:
+					ok++
+					if r.Sent >= out.Phases[0].Start+int64(2*time.Second) {
+						after++
+					}
+				}
+			}
+			if ok != c.ok || after != c.afterTheEnd || unsent != c.unsent || out.Phases[0].Scheduled != int64(ok+unsent) {
+				t.Errorf("lead %v, %+v: %d ok, %d of them sent after the end, %d unsent, the phase %+v", lead, c, ok, after, unsent, out.Phases[0])
+			}
+		}
+	}
+}

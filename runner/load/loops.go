@@ -131,6 +131,39 @@ func (e *engine) openLoop(p *plan.Phase, pacer Pacer, arrival *int64, start, now
 	return true, wake
 }
 
+// overdueFor is how long after its end the arrivals of a phase are still sent that were due
+// in it. A client that is further behind would go on for as long as it is behind.
+const overdueFor = time.Second
+
+// overdue takes the arrivals that were due before the end of an open loop's phase and that the
+// loop did not get round to: they are late as any other would be, or unsent, but never missing.
+func (e *engine) overdue(p *plan.Phase, pacer Pacer, arrival *int64, start int64) {
+	end := start + int64(p.Duration)
+	for !e.stopped() && e.outcome.Aborted == "" && e.err == nil {
+		now := e.Clock.Now()
+		if now < end || p.Requests > 0 && e.sent >= e.Share.Quota(p, p.Requests) {
+			return // something else ended it
+		}
+		at, ok := pacer.Next(p.Duration, *arrival)
+		if due := start + int64(at); !ok || due >= end {
+			return
+		} else if now >= end+int64(overdueFor) {
+			var d *dialogue
+			if p.Replay { // arrival n is the dataset's n-th conversation
+				if d = e.begin(p); d == nil {
+					return
+				}
+				e.open_--
+			}
+			e.unsent(d, due, "the client was so far behind that the phase had ended more than a second ago")
+			*arrival++
+		} else if moved, _ := e.openLoop(p, pacer, arrival, start, now, end-1, end); !moved {
+			return
+		}
+		e.poll()
+	}
+}
+
 // idle reports whether a phase has nothing to send now and never will.
 func (e *engine) idle(pacer Pacer, arrival int64) bool {
 	p := &e.Phases[e.current]
