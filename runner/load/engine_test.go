@@ -104,6 +104,55 @@ func TestClosedLoop(t *testing.T) {
 	}
 }
 
+// away is a source during whose n-th conversation the machine is away for a while.
+type away struct {
+	script
+	n    int64
+	long time.Duration
+}
+
+func (a away) Open(i int64) (Conversation, error) {
+	if i == a.n {
+		time.Sleep(a.long)
+	}
+	return a.script.Open(i)
+}
+
+// TestLateAtTheEnd: what was due before the end of a phase is sent, or unsent, also when the
+// machine comes back only after the end; nothing that would have been due later.
+func TestLateAtTheEnd(t *testing.T) {
+	tenth := 100 * time.Millisecond
+	for name, want := range map[string]struct {
+		phase    plan.Phase
+		source   away
+		all, bad int
+	}{
+		"requests":        {plan.Phase{Duration: time.Second, RateOf: "requests"}, away{script{turns: 1}, 6, time.Second}, 10, 0},
+		"max_duration":    {plan.Phase{Duration: 2 * time.Second, MaxDuration: time.Second, RateOf: "requests"}, away{script{turns: 1}, 6, 5 * time.Second}, 10, 0},
+		"conversations":   {plan.Phase{Duration: time.Second, RateOf: "conversations"}, away{script{turns: 1}, 6, time.Second}, 10, 0},
+		"max_concurrency": {plan.Phase{Duration: time.Second, RateOf: "requests", MaxInFlight: 2}, away{script{turns: 1}, 6, time.Second}, 10, 2},
+		"as many":         {plan.Phase{Duration: time.Second, Requests: 8, RateOf: "requests"}, away{script{turns: 1}, 6, time.Second}, 8, 0},
+		"no more data":    {plan.Phase{Duration: time.Second, RateOf: "requests"}, away{script{turns: 1, limit: 8}, 6, time.Second}, 8, 0},
+	} {
+		want.phase.Name, want.phase.Rate, want.phase.Arrival = "steady", closed(10), "constant"
+		for _, lead := range []time.Duration{0, Lead} {
+			got, out := play(t, Config{Phases: []plan.Phase{want.phase}, Source: want.source, Lead: lead}, tenth+tenth/2)
+			bad := 0
+			for i, r := range got {
+				if r.Status == record.Unsent {
+					bad++
+				}
+				if due := r.Scheduled - out.Phases[0].Start; due >= int64(time.Second) || due%int64(tenth) != 0 {
+					t.Errorf("%s: request %d of the phase was due at %v", name, i, time.Duration(due))
+				}
+			}
+			if len(got) != want.all || bad != want.bad {
+				t.Errorf("%s, lead %v: %d requests, %d of them unsent; want %d and %d", name, lead, len(got), bad, want.all, want.bad)
+			}
+		}
+	}
+}
+
 func TestRequestsAndCarryOver(t *testing.T) {
 	got, out := play(t, Config{Phases: []plan.Phase{
 		{Name: "warmup", Requests: 6, Concurrency: closed(4)},
