@@ -13,7 +13,7 @@ import (
 
 // phase decodes a phase for one cell. Mistakes are reported; the phase is then incomplete.
 func (m *cellMaker) phase(b *hclsyntax.Block, w where) plan.Phase {
-	before := len(m.diags)
+	before, unknown := len(m.diags), m.unknown
 	m.known(b.Body, BlockType{Name: "phase", Attrs: phaseAttrs}, nil)
 	v := m.attrs(b.Body, phaseAttrs, w)
 	p := plan.Phase{
@@ -35,7 +35,7 @@ func (m *cellMaker) phase(b *hclsyntax.Block, w where) plan.Phase {
 			*into = &plan.Curve{From: c[0], To: c[1]}
 		}
 	}
-	if len(m.diags) == before {
+	if len(m.diags) == before && m.unknown == unknown {
 		m.checkPhase(b, &p)
 		m.checkShared(b, &p)
 	}

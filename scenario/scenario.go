@@ -88,6 +88,7 @@ type loader struct {
 	Options
 	scenario *Scenario
 	diags    hcl.Diagnostics
+	unknown  int // attributes whose values follow from a mistake that has been reported
 	plan     plan.Plan
 	secrets  map[string]bool
 
@@ -192,6 +193,9 @@ func (l *loader) parse(name string) {
 		return
 	}
 	l.scenario.Files[name] = file
+	if diags.HasErrors() {
+		return // what the parser made of the rest is not what was meant
+	}
 	body := file.Body.(*hclsyntax.Body)
 	for _, a := range sorted(body.Attributes) {
 		l.errorf(a.NameRange, "Attribute outside a block", "A scenario consists of blocks; %s = … belongs into one, or into locals {}.", a.Name)

@@ -290,7 +290,7 @@ func functions(l *loader) map[string]function.Function {
 	f["env"] = text(func(s string) (cty.Value, error) {
 		v, ok := l.Env(s)
 		if !ok {
-			return cty.UnknownVal(cty.String), fmt.Errorf("the environment has no %s", s)
+			return cty.UnknownVal(cty.String), fmt.Errorf("the environment has no %s: set it (export %s=…)", s, s)
 		}
 		l.secret(v)
 		return cty.StringVal(v).Mark(sensitive), nil

@@ -302,6 +302,7 @@ func (l *loader) attrs(body *hclsyntax.Body, attrs []schema.Attr, w where) schem
 		}
 		v, ok := l.scope.eval(src.Expr, here)
 		if !ok {
+			l.unknown++
 			continue
 		}
 		if u, _ := v.Unmark(); u.IsNull() {

@@ -112,18 +112,15 @@ func seedConversation(raw []byte, line int64) (*script, error) {
 	var c struct {
 		ID       *string         `json:"id"`
 		Messages *[]*seedMessage `json:"messages"`
-		ShareGPT json.RawMessage `json:"conversations"`
 	}
 	if err := json.Unmarshal(raw, &c); err != nil {
 		return nil, atLine(err, raw, line)
 	}
 	switch {
-	case c.ShareGPT != nil && c.Messages == nil:
-		return nil, fmt.Errorf(`line %d: this is a ShareGPT file: set type = "sharegpt"`, line)
 	case c.ID == nil:
-		return nil, fmt.Errorf(`line %d: the conversation has no "id": a string is expected`, line)
+		return nil, fmt.Errorf(`line %d: the conversation has no "id": a string is expected%s`, line, meant(raw))
 	case c.Messages == nil:
-		return nil, fmt.Errorf(`line %d: conversation %q has no "messages": a list is expected`, line, *c.ID)
+		return nil, fmt.Errorf(`line %d: conversation %q has no "messages": a list is expected%s`, line, *c.ID, meant(raw))
 	}
 	said := make([]spoken, len(*c.Messages))
 	for i, m := range *c.Messages {

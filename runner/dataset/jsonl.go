@@ -83,7 +83,7 @@ func jsonLine(raw []byte, line int64) (*script, error) {
 			return nil, invalid(err)
 		}
 	case l.Prompt == nil:
-		return nil, fmt.Errorf(`line %d: it has neither "prompt" nor "messages"`, line)
+		return nil, fmt.Errorf(`line %d: it has neither "prompt" nor "messages"%s`, line, meant(raw))
 	case *l.Prompt == "":
 		return nil, invalid(errors.New("the prompt is empty"))
 	default:

@@ -50,7 +50,7 @@ func shareGPT(raw []byte, line int64) (*script, error) {
 		return nil, atLine(err, raw, line)
 	}
 	if c.Conversations == nil {
-		return nil, fmt.Errorf(`line %d: it has no "conversations": a list of {"from", "value"} is expected`, line)
+		return nil, fmt.Errorf(`line %d: it has no "conversations": a list of {"from", "value"} is expected%s`, line, meant(raw))
 	}
 	said := make([]spoken, len(*c.Conversations))
 	for i, m := range *c.Conversations {
