@@ -40,7 +40,7 @@ func (r *run) cell(c *plan.Cell) error {
 		defer func() { cancel(nil); <-watched }()
 		go func() {
 			defer close(watched)
-			if err := r.watch(ctx, srv, died); err != nil {
+			if err := r.watch(ctx, srv, r.died); err != nil {
 				cancel(err)
 			}
 		}()

@@ -29,6 +29,7 @@ type rank struct {
 	launch     targets.Launch // what is started
 	log        logFile
 	before     targets.Memory // of the node, before the launch
+	family     []int          // pids of processes that it has become; guarded by the run's mu
 	dir        string         // on the node, where its files are
 	tunnel     *tunnel        // the way to it; nil for a direct one
 	caches     string         // what became of the node's page cache before the start, where it was to be dropped
@@ -119,6 +120,17 @@ func (srv *server) said(replica int) string {
 		return all[0].log.died()
 	}
 	return all[0].String() + ": " + all[0].log.died() + srv.others(all[0])
+}
+
+// onNode are the processes among ranks that are on a node.
+func onNode(ranks []*rank, host string) []*rank {
+	var out []*rank
+	for _, k := range ranks {
+		if k.host == host && k.containers == nil {
+			out = append(out, k)
+		}
+	}
+	return out
 }
 
 // nodes are the ranks of a server that are the first on their nodes: one for each.

@@ -33,6 +33,7 @@ const (
 	HostDocker          Reason = "HOST_DOCKER"
 	HostMemoryLow       Reason = "HOST_MEMORY_LOW"
 	MeasureServerDied   Reason = "MEASURE_SERVER_DIED"
+	MeasureOutOfMemory  Reason = "MEASURE_OUT_OF_MEMORY"
 	MeasureSource       Reason = "MEASURE_SOURCE"
 	MeasureAborted      Reason = "MEASURE_ABORTED"
 	MeasureWorkersLost  Reason = "MEASURE_WORKERS_LOST"
@@ -60,7 +61,7 @@ func Reasons() []ReasonDoc {
 		{LaunchNameTaken, "There is a container with the name that the server's would have, and it is not ours to remove."},
 		{LaunchGenerator, "The workers of the generator could not be started, or did not all come. After two times in a row the remaining cells are skipped."},
 		{LaunchExited, "The server's program ended before the server was ready."},
-		{LaunchOutOfMemory, "The server's program ended before it was ready: it asked for more memory than there was."},
+		{LaunchOutOfMemory, "The server's program ended before it was ready: it asked for more memory than there was, or the kernel killed it for want of memory."},
 		{ReadyUnreachable, "Nothing answers at the server's url."},
 		{ReadyRefused, "The server answers, but will not serve: wrong key, unknown model, or an error to a one-token request."},
 		{ReadyWrongModel, "The server serves, and not the model that was asked for."},
@@ -73,6 +74,7 @@ func Reasons() []ReasonDoc {
 		{HostDocker, "The container engine (Docker or podman) did not answer."},
 		{HostMemoryLow, "The node had nearly no memory left, so the server was stopped before the machine stopped answering."},
 		{MeasureServerDied, "The server's program ended while it was being measured."},
+		{MeasureOutOfMemory, "The kernel killed the server's program for want of memory while it was being measured; its log or its count of such kills says so."},
 		{MeasureSource, "The dataset failed while requests were being made from it."},
 		{MeasureAborted, "The cell's abort rule ended it: too many of the last requests failed."},
 		{MeasureWorkersLost, "No worker of the generator was left, or one was lost in the midst of a search."},

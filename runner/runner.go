@@ -87,9 +87,10 @@ type run struct {
 	fleets    fleets
 	sinkMu    sync.Mutex // sinks see one call at a time
 	entries   map[string][]result.Entry
-	said      map[string]bool  // notes of datasets
-	lost      map[string]error // nodes that do not answer any more, by name
-	used      map[string]bool  // nodes on which a server was to be started, by name
+	said      map[string]bool         // notes of datasets
+	lost      map[string]error        // nodes that do not answer any more, by name
+	used      map[string]bool         // nodes on which a server was to be started, by name
+	kills     map[string]*kernelKills // by node
 	problems  problems
 	seq       int64
 	begun     time.Time

@@ -59,6 +59,7 @@ func (r *run) launch(ctx context.Context, srv *server) error {
 		if k.before, err = k.node.Memory(ctx); err != nil {
 			return failedStart(k, err)
 		}
+		r.seeKills(k.host, k.before)
 	}
 	for replica, all := range launches {
 		if err := r.startGroup(ctx, srv.group(replica), all); err != nil {

@@ -79,16 +79,25 @@ func (r *run) memoryBack(ctx context.Context, k *rank) error {
 }
 
 // watchMemory ends with an error once the node has less memory than it must.
-func (r *run) watchMemory(ctx context.Context, k *rank) error {
+// Of the ranks on it, what they have become is noted.
+func (r *run) watchMemory(ctx context.Context, k *rank, ranks ...*rank) error {
+	var asked time.Time
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
+		if len(ranks) > 0 && time.Since(asked) >= familyEvery {
+			asked = time.Now()
+			r.seeFamily(ctx, k.node, ranks)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
 		m, err := k.node.Memory(ctx)
+		if err == nil {
+			r.seeKills(k.host, m)
+		}
 		if err == nil && m.Total != 0 && m.Available < MemoryFloor(m) {
 			return fail(HostMemoryLow, "%s: %s has %s of %s available: the server is stopped before the machine stops answering; give it less memory", k.of, k.host, size(m.Available), size(m.Total))
 		}

@@ -38,7 +38,7 @@ func (r *run) ready(ctx context.Context, srv *server) (model string, err error) 
 	watched := make(chan error, 1)
 	if srv.launched() {
 		go func() {
-			err := r.watch(ctx, srv, exited)
+			err := r.watch(ctx, srv, r.exited)
 			if err != nil {
 				cancel(err)
 			}
@@ -124,13 +124,13 @@ func (srv *server) wayTo(replica int, last error) string {
 
 // watch ends with an error when a program of the server ends, or a node of it runs out of
 // memory and the server had to be stopped.
-func (r *run) watch(ctx context.Context, srv *server, ended func(*server, *rank) error) error {
+func (r *run) watch(ctx context.Context, srv *server, end func(*server, *rank) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	started, nodes := srv.started(), srv.nodes()
 	low := make(chan error, len(nodes))
 	for _, k := range nodes {
-		go func() { low <- r.watchMemory(ctx, k) }()
+		go func() { low <- r.watchMemory(ctx, k, onNode(started, k.host)...) }()
 	}
 	gone := make(chan *rank, len(started))
 	for _, k := range started {
@@ -152,7 +152,7 @@ func (r *run) watch(ctx context.Context, srv *server, ended func(*server, *rank)
 			}
 		case k := <-gone:
 			if k != nil && err == nil {
-				err = ended(srv, k)
+				err = end(srv, k)
 			}
 		}
 		if err != nil {
@@ -173,36 +173,58 @@ func (r *run) stopNow(all []*rank) error {
 }
 
 // exited is the error of a server a program of which has ended before it was ready.
-func exited(srv *server, k *rank) error {
+func (r *run) exited(srv *server, k *rank) error {
 	<-k.proc.Logged()
-	code := because(k.proc.Err(), LaunchExited)
+	code, evidence := because(k.proc.Err(), LaunchExited), ""
+	if code == LaunchExited {
+		evidence = r.killedForMemory(k)
+	}
 	switch {
+	case code == HostUnreachable:
+		return &Error{code, fmt.Errorf("%s: %s was lost before it was ready: %w", waiting(srv, k.replica), k, k.proc.Err())}
+	case evidence != "":
+		return fail(LaunchOutOfMemory, "%s: %s ended (%s) before it was ready: %s: %s%s", waiting(srv, k.replica), srv.program(k), ended(k), byKernel(evidence), k.log.died(), srv.others(k))
 	case code != LaunchExited:
 	case errors.Is(k.proc.Err(), targets.ErrNoEngine):
 		code = HostDocker
-	case errors.Is(k.proc.Err(), targets.ErrOutOfMemory), k.log.diagnose().memory:
+	case k.log.diagnose().memory:
 		code = LaunchOutOfMemory
 	}
-	if code == HostUnreachable {
-		return &Error{code, fmt.Errorf("%s: %s was lost before it was ready: %w", waiting(srv, k.replica), k, k.proc.Err())}
-	}
-	if len(srv.ranks) == 1 {
-		return fail(code, "%s: its program ended (%v) before it was ready: %s", waiting(srv, k.replica), k.proc.Err(), k.log.died())
-	}
-	return fail(code, "%s: %s ended (%v) before it was ready: %s%s", waiting(srv, k.replica), k, k.proc.Err(), k.log.died(), srv.others(k))
+	return fail(code, "%s: %s ended (%s) before it was ready: %s%s", waiting(srv, k.replica), srv.program(k), ended(k), k.log.died(), srv.others(k))
 }
 
 // died is the error of a server a program of which has ended while it was measured.
-func died(srv *server, k *rank) error {
+func (r *run) died(srv *server, k *rank) error {
 	<-k.proc.Logged()
-	code := because(k.proc.Err(), MeasureServerDied)
-	if code == MeasureServerDied && errors.Is(k.proc.Err(), targets.ErrNoEngine) {
+	code, evidence := because(k.proc.Err(), MeasureServerDied), ""
+	if code == MeasureServerDied {
+		evidence = r.killedForMemory(k)
+	}
+	switch {
+	case code == HostUnreachable:
+		return &Error{code, fmt.Errorf("%s was lost while it was measured: %w", k, k.proc.Err())}
+	case evidence != "":
+		return fail(MeasureOutOfMemory, "%s ended (%s) while it was measured: %s: %s%s", k, ended(k), byKernel(evidence), k.log.died(), srv.others(k))
+	case code == MeasureServerDied && errors.Is(k.proc.Err(), targets.ErrNoEngine):
 		code = HostDocker
 	}
-	if code == HostUnreachable {
-		return &Error{code, fmt.Errorf("%s was lost while it was measured: %w", k, k.proc.Err())}
+	return fail(code, "%s ended (%s) while it was measured: %s%s", k, ended(k), k.log.died(), srv.others(k))
+}
+
+// program is how a rank is called where its server has been named already.
+func (srv *server) program(k *rank) string {
+	if len(srv.ranks) == 1 {
+		return "its program"
 	}
-	return fail(code, "%s ended (%v) while it was measured: %s%s", k, k.proc.Err(), k.log.died(), srv.others(k))
+	return k.String()
+}
+
+// ended says how a rank's program ended.
+func ended(k *rank) string {
+	if err := k.proc.Err(); err != nil {
+		return err.Error()
+	}
+	return "exit status 0"
 }
 
 // progress is what a server that is not ready yet had come to, and when.

@@ -1,8 +1,6 @@
 package sinks
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -79,38 +77,6 @@ func num(f float64) *float64 { return &f }
 
 func uniform(from, to float64) dist.Dist {
 	return dist.Dist{Kind: dist.Uniform, Min: &from, Max: &to}
-}
-
-// through sends the cell through a sink and returns its folder and standard output.
-func through(t *testing.T, kind string, values schema.Values, run *result.Run, cells ...*result.Cell) (dir, stdout string) {
-	t.Helper()
-	dir = t.TempDir()
-	for _, k := range Kinds() {
-		for _, a := range k.Attrs {
-			if _, set := values[a.Name]; k.Name == kind && !set && a.Default != nil {
-				values[a.Name] = a.Default
-			}
-		}
-	}
-	var out bytes.Buffer
-	s, err := New(plan.Sink{Address: "sink." + kind, Type: kind, Values: values}, dir, Env{Stdout: &out})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx := context.Background()
-	err = s.Begin(ctx, run)
-	for _, c := range cells {
-		if err == nil {
-			err = s.Cell(ctx, c)
-		}
-	}
-	if err == nil {
-		err = s.End(ctx, run)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir, out.String()
 }
 
 // TestSeedWorkbook checks the workbook cell by cell against values worked by hand from

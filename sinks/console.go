@@ -61,7 +61,7 @@ func (c *console) End(_ context.Context, r *result.Run) error {
 	}
 	searches(&b, r.Entries)
 	doubts(&b, r.Entries, c.width)
-	for _, t := range r.Thresholds {
+	for _, t := range sortedThresholds(r.Thresholds) {
 		state := "met"
 		switch {
 		case t.Undecided:
@@ -163,34 +163,26 @@ func block(b *strings.Builder, e *result.Entry, note string) {
 	}
 }
 
-// doubts prints what is not ok: verdicts with their marks, and the error table.
+// doubts prints what is not ok or noted, each with its sentence, and the error table.
 func doubts(b *strings.Builder, entries []result.Entry, width int) {
 	var t strings.Builder
 	w := tabwriter.NewWriter(&t, 0, 4, 2, ' ', 0)
-	for i := range entries {
-		e := &entries[i]
-		if e.Verdict == result.OK {
+	all := doubtsOf(entries)
+	for i := range all {
+		d := &all[i]
+		if i > 0 && d.entry == all[i-1].entry {
+			fmt.Fprintf(w, "\t\t%s\n", d.text())
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s", e.Verdict, e.Address)
-		if e.Cause != "" {
-			fmt.Fprintf(w, "\t%s", firstLine(e.Cause))
-		}
-		for j, m := range e.Marks {
-			if j > 0 {
-				fmt.Fprint(w, "\n\t")
-			}
-			fmt.Fprintf(w, "\t%s: %s", m.Name, m.Why)
-		}
-		fmt.Fprintln(w)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", d.sign, d.entry.Address, d.text())
 	}
 	w.Flush()
 	if width > 0 && widest(t.String()) > width {
 		t.Reset()
-		narrowDoubts(&t, entries, width)
+		narrowDoubts(&t, all, width)
 	}
 	if t.Len() > 0 {
-		fmt.Fprintf(b, "\nNot ok (* suspect, ! invalid or failed):\n%s", t.String())
+		fmt.Fprintf(b, "\nMarks and failures (* suspect, ! invalid or failed):\n%s", t.String())
 	}
 	t.Reset()
 	w = tabwriter.NewWriter(&t, 0, 4, 2, ' ', 0)
@@ -215,23 +207,13 @@ func doubts(b *strings.Builder, entries []result.Entry, width int) {
 }
 
 // narrowDoubts has a reason a line under each cell, for terminals that a table is too wide for.
-func narrowDoubts(b *strings.Builder, entries []result.Entry, width int) {
-	for i := range entries {
-		e := &entries[i]
-		if e.Verdict == result.OK {
-			continue
+func narrowDoubts(b *strings.Builder, all []doubt, width int) {
+	for i := range all {
+		d := &all[i]
+		if i == 0 || d.entry != all[i-1].entry {
+			fmt.Fprintf(b, "%s  %s\n", d.sign, d.entry.Address)
 		}
-		fmt.Fprintf(b, "%s  %s\n", e.Verdict, e.Address)
-		var reasons []string
-		if e.Cause != "" {
-			reasons = append(reasons, firstLine(e.Cause))
-		}
-		for _, m := range e.Marks {
-			reasons = append(reasons, m.Name+": "+m.Why)
-		}
-		for _, reason := range reasons {
-			b.WriteString(fold("    "+reason, width, 6) + "\n")
-		}
+		b.WriteString(fold("    "+d.text(), width, 6) + "\n")
 	}
 }
 

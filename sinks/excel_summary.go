@@ -87,7 +87,7 @@ func (x *excel) summary(r *result.Run) error {
 	if len(r.Thresholds) > 0 {
 		s.add(0)
 		s.add(x.styles.head, "threshold", "cell", "met", "message")
-		for _, t := range r.Thresholds {
+		for _, t := range sortedThresholds(r.Thresholds) {
 			s.add(0, t.Name, t.Address, t.Pass, t.Message)
 		}
 	}
@@ -167,23 +167,15 @@ func (x *excel) goodput() []string {
 	return out
 }
 
-// doubts is a line for each mark of a cell that is not ok, with its sentence.
+// doubts is a line for each mark of a cell, with its sentence, and for each cause.
 func (x *excel) doubts(s *sheet, entries []result.Entry) {
-	if !slices.ContainsFunc(entries, func(e result.Entry) bool { return e.Verdict != result.OK }) {
+	all := doubtsOf(entries)
+	if len(all) == 0 {
 		return
 	}
 	s.add(0)
-	s.add(x.styles.head, "not ok", "cell", "phase", "mark", "why")
-	for i := range entries {
-		e := &entries[i]
-		if e.Verdict == result.OK {
-			continue
-		}
-		if e.Cause != "" || len(e.Marks) == 0 {
-			s.add(0, string(e.Verdict), e.Address, e.Phase, "", e.Cause)
-		}
-		for _, m := range e.Marks {
-			s.add(0, string(e.Verdict), e.Address, e.Phase, m.Name, m.Why)
-		}
+	s.add(x.styles.head, "marks and failures", "cell", "phase", "mark", "why")
+	for _, d := range all {
+		s.add(0, d.sign, d.entry.Address, d.entry.Phase, d.mark, d.why)
 	}
 }

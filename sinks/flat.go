@@ -33,12 +33,12 @@ func flat(p *plan.Plan, e *result.Entry) []column {
 		}
 		text("axis_"+a, v)
 	}
-	var marks []string
+	var marks, why []string
 	for _, m := range e.Marks {
-		marks = append(marks, m.Name)
+		marks, why = append(marks, m.Name), append(why, m.Name+": "+m.Why)
 	}
 	row = append(row, column{table.Column{Name: "repeat", Type: table.Whole, Few: true}, table.WholeOf(int64(e.Repeat))})
-	for _, t := range [][2]string{{"phase", e.Phase}, {"verdict", string(e.Verdict)}, {"marks", strings.Join(marks, " ")}, {"cause", e.Cause}} {
+	for _, t := range [][2]string{{"phase", e.Phase}, {"verdict", string(e.Verdict)}, {"marks", strings.Join(marks, " ")}, {"why", strings.Join(why, "; ")}, {"cause", e.Cause}} {
 		text(t[0], table.TextOf(t[1]))
 	}
 	for _, path := range paths(p) {

@@ -141,9 +141,9 @@ func cellCase(e *result.Entry) junitCase {
 	for _, m := range e.Marks {
 		marks = append(marks, m.Name+": "+m.Why)
 	}
-	why := e.Cause
-	if why == "" {
-		why = strings.Join(marks, "; ")
+	why := strings.Join(marks, "; ")
+	if e.Cause != "" {
+		why = strings.Join(append([]string{e.Cause}, marks...), "\n")
 	}
 	if why == "" && e.Requests.SuccessRate != nil {
 		why = fmt.Sprintf("%d of %d requests succeeded", e.Requests.OK, e.Requests.Scheduled)

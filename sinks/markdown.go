@@ -39,7 +39,7 @@ func (s *markdown) End(_ context.Context, r *result.Run) error {
 	}
 	if len(r.Thresholds) > 0 {
 		b.WriteString("\n| threshold | cell | | |\n|---|---|---|---|\n")
-		for _, t := range r.Thresholds {
+		for _, t := range sortedThresholds(r.Thresholds) {
 			state := "met"
 			switch {
 			case t.Undecided:
@@ -101,25 +101,26 @@ func (g *grid) markdown(b *strings.Builder) {
 	}
 }
 
-// doubts lists what is not ok, with its marks.
+// doubts lists what is not ok or noted, with its sentences.
 func (*markdown) doubts(b *strings.Builder, entries []result.Entry) {
-	first := true
-	for i := range entries {
-		e := &entries[i]
-		if e.Verdict == result.OK {
-			continue
+	all := doubtsOf(entries)
+	if len(all) > 0 {
+		b.WriteString("\nMarks and failures (\\* suspect, ! invalid or failed):\n")
+	}
+	for i := range all {
+		d := &all[i]
+		if i > 0 && d.entry == all[i-1].entry {
+			b.WriteString("; ")
+		} else {
+			fmt.Fprintf(b, "\n- %s %s: ", d.sign, code(d.entry.Address))
 		}
-		if first {
-			b.WriteString("\nNot ok (\\* suspect, ! invalid or failed):\n\n")
-			first = false
+		if d.mark != "" {
+			fmt.Fprintf(b, "`%s`: %s", d.mark, plain(d.why))
+		} else {
+			b.WriteString(plain(firstLine(d.why)))
 		}
-		fmt.Fprintf(b, "- %s %s", e.Verdict, code(e.Address))
-		if e.Cause != "" {
-			fmt.Fprintf(b, ": %s", plain(firstLine(e.Cause)))
-		}
-		for j, m := range e.Marks {
-			fmt.Fprintf(b, "%s `%s`: %s", map[bool]string{true: ":", false: ";"}[j == 0], m.Name, plain(m.Why))
-		}
+	}
+	if len(all) > 0 {
 		b.WriteByte('\n')
 	}
 }

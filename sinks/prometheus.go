@@ -149,6 +149,9 @@ func exposition(r *result.Run, entries []result.Entry, running []Live, done, tot
 			}
 		}
 		f.add("sparkrun_verdict", "How far the cell can be trusted; always 1.", 1, append(slices.Clone(labels), "verdict", string(e.Verdict))...)
+		for _, m := range e.Marks {
+			f.add("sparkrun_mark", "What the cell is marked with; always 1.", 1, append(slices.Clone(labels), "mark", m.Name, "why", m.Why)...)
+		}
 		for _, path := range all {
 			v := e.Value(path)
 			if v == nil || strings.HasPrefix(path, "turns.") {
@@ -157,6 +160,10 @@ func exposition(r *result.Run, entries []result.Entry, running []Live, done, tot
 			name, more := metricName(path)
 			f.add(name, "See: sparkrun help metrics.", *v, append(slices.Clone(labels), more...)...)
 		}
+	}
+	for _, t := range sortedThresholds(r.Thresholds) {
+		met := map[bool]float64{true: 1}[t.Pass]
+		f.add("sparkrun_threshold_met", "Whether the threshold is met: 1 or 0.", met, append(slices.Clone(run), "threshold", t.Name, "cell", t.Address, "phase", t.Phase)...)
 	}
 	var out bytes.Buffer
 	for _, x := range f {

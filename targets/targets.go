@@ -3,6 +3,7 @@ package targets
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -75,6 +76,24 @@ type Proc interface {
 	Stop(ctx context.Context, grace time.Duration) (survivors []Process, err error)
 }
 
+// ErrKilled is how a program ends that is killed, by the kernel or by somebody.
+var ErrKilled = errors.New("killed")
+
+// ExitStatus is the error of a program that ended with a status, nil for 0. One above 128 is
+// the word of the shell or container that it ran in for a signal.
+func ExitStatus(code int) error {
+	const bySignal, kill = 128, 9
+	switch {
+	case code == bySignal+kill:
+		return fmt.Errorf("exit status %d: signal: %w", code, ErrKilled)
+	case code > bySignal:
+		return fmt.Errorf("exit status %d: signal %d", code, code-bySignal)
+	case code != 0:
+		return fmt.Errorf("exit status %d", code)
+	}
+	return nil
+}
+
 // Process is a process that carries a mark.
 type Process struct {
 	Pid     int
@@ -95,6 +114,7 @@ type Memory struct {
 	Total     uint64
 	Available uint64 // without swapping: MemAvailable
 	Resident  uint64 // of all processes together, pages that they share counted in each
+	OOMKills  uint64 // processes that the kernel has killed for want of memory since it started
 }
 
 // Facts are what a node says of itself.

@@ -155,9 +155,15 @@ func killedAt(t *testing.T, at string) (outlived int) {
 // that it can be found in marks.
 func crashFolder(t *testing.T) string {
 	t.Helper()
+	return folderWith(t, crashScenario)
+}
+
+// folderWith is a folder with a scenario in it, by the name that no link changes.
+func folderWith(t *testing.T, scenario string) string {
+	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "scenario.hcl"), []byte(crashScenario), 0o644)
+		err = os.WriteFile(filepath.Join(dir, "scenario.hcl"), []byte(scenario), 0o644)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ func startEngine(t *testing.T) *engine {
 	}
 	e.start(t)
 	t.Cleanup(func() {
-		e.removeAll(t)
+		e.remove(t, "")
 		e.api.Close()
 		_ = e.cmd.Process.Signal(syscall.SIGTERM)
 		_ = e.cmd.Wait()
@@ -123,8 +123,8 @@ func (e *engine) load(t *testing.T, binary, word string) {
 	}
 }
 
-// names are the names of all containers that there are.
-func (e *engine) names(t *testing.T) []string {
+// names are the names of the containers of a server, or of all: of a run's, or foreign.
+func (e *engine) names(t *testing.T, of string) []string {
 	t.Helper()
 	list, err := e.api.ContainerList(context.Background(), client.ContainerListOptions{All: true})
 	if err != nil {
@@ -132,13 +132,22 @@ func (e *engine) names(t *testing.T) []string {
 	}
 	var out []string
 	for _, c := range list.Items {
-		out = append(out, strings.TrimPrefix(c.Names[0], "/"))
+		if strings.Contains(c.Names[0], of) {
+			out = append(out, strings.TrimPrefix(c.Names[0], "/"))
+		}
 	}
 	return out
 }
 
-func (e *engine) removeAll(t *testing.T) {
-	for _, n := range e.names(t) {
+func (e *engine) nothingLeft(t *testing.T, of string) {
+	t.Helper()
+	if left := e.names(t, of); len(left) > 0 {
+		t.Errorf("containers %q are left", left)
+	}
+}
+
+func (e *engine) remove(t *testing.T, of string) {
+	for _, n := range e.names(t, of) {
 		_, _ = e.api.ContainerRemove(context.Background(), n, client.ContainerRemoveOptions{Force: true})
 	}
 }
@@ -232,10 +241,9 @@ sink "json" {}
 // TestContainers is the life of servers in containers, on a real dockerd.
 func TestContainers(t *testing.T) {
 	const token = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz"
+	t.Parallel()
 	e := startEngine(t)
-	t.Setenv("DOCKER_HOST", e.host)
-	t.Setenv("HF_TOKEN", token)
-	t.Setenv("HOME", t.TempDir())
+	env := []string{"DOCKER_HOST=" + e.host, "HF_TOKEN=" + token, "HOME=" + t.TempDir()}
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "scenario.hcl"), []byte(dockerScenario), 0o644)
@@ -243,10 +251,14 @@ func TestContainers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sparkrun := func(t *testing.T, crash string, args ...string) (string, error) {
+		t.Helper()
+		return sparkrunIn(t, dir, append([]string{crashVariable + "=" + crash}, env...), args...)
+	}
 	// apply runs the scenario and checks what it printed, and that no container is left.
 	apply := func(t *testing.T, id, crash, pattern string, args ...string) string {
 		t.Helper()
-		out, _ := sparkrun(t, dir, crash, append([]string{"apply", "scenario.hcl", "--run-id", id}, args...)...)
+		out, _ := sparkrun(t, crash, append([]string{"apply", "scenario.hcl", "--run-id", id}, args...)...)
 		if !regexp.MustCompile(pattern).MatchString(out) {
 			t.Errorf("no match for %s in\n%s", pattern, out)
 		}
@@ -255,142 +267,150 @@ func TestContainers(t *testing.T) {
 		}
 		return out
 	}
+	const a = "sparkrun-server.a-" // how the names of its containers begin
 	nothingLeft := func(t *testing.T) {
 		t.Helper()
-		if left := e.names(t); len(left) > 0 {
-			t.Errorf("containers %q are left", left)
-		}
+		e.nothingLeft(t, a)
 	}
 	const goodMeasured = `(?s)(ok|suspect) +benchmark\.chat\[server=good\]#1 steady: 4 of 4`
 
-	t.Run("start, ready, measured, logged, removed", func(t *testing.T) {
-		out := apply(t, "one", "", goodMeasured, "--var", "life=args")
-		if !strings.Contains(out, "[server=a]#1 steady: 4 of 4") {
-			t.Errorf("%s", out)
-		}
-		log, _ := os.ReadFile(filepath.Join(dir, "results/scenario/one/logs/server.a.log"))
-		if want := `arguments ["a b" "$HOME 'x' \"y\"" "{\"k\": [1]}" "two\nlines" "日本"]`; !strings.Contains(string(log), want) {
-			t.Errorf("the log lacks %s:\n%s", want, log)
-		}
-		jour, _ := os.ReadFile(filepath.Join(dir, "results/scenario/one/journal.jsonl"))
-		if !regexp.MustCompile(`"type":"created".*"kind":"container".*"image":"sha256:[0-9a-f]{64}"`).Match(jour) || strings.Contains(string(jour), token) {
-			t.Errorf("%s", jour)
-		}
-		summary, _ := os.ReadFile(filepath.Join(dir, "results/scenario/one/summary.json"))
-		if !regexp.MustCompile(`(?s)"image": "sparkrun-test/faultserver:1",\s+"image_digest": "sha256:[0-9a-f]{64}".*"argv": \[\s+"/faultserver",.*"PORT",.*"two\\nlines",\s+"日本"`).Match(summary) {
-			t.Errorf("the container is not found as it is:\n%.3000s", summary)
-		}
-		nothingLeft(t)
+	t.Run("all", func(t *testing.T) {
+		t.Run("on a node", func(t *testing.T) {
+			t.Parallel()
+			containersOnANode(t, e)
+		})
+		t.Run("here", func(t *testing.T) {
+			t.Parallel()
+			t.Run("start, ready, measured, logged, removed", func(t *testing.T) {
+				out := apply(t, "one", "", goodMeasured, "--var", "life=args")
+				if !strings.Contains(out, "[server=a]#1 steady: 4 of 4") {
+					t.Errorf("%s", out)
+				}
+				log, _ := os.ReadFile(filepath.Join(dir, "results/scenario/one/logs/server.a.log"))
+				if want := `arguments ["a b" "$HOME 'x' \"y\"" "{\"k\": [1]}" "two\nlines" "日本"]`; !strings.Contains(string(log), want) {
+					t.Errorf("the log lacks %s:\n%s", want, log)
+				}
+				jour, _ := os.ReadFile(filepath.Join(dir, "results/scenario/one/journal.jsonl"))
+				if !regexp.MustCompile(`"type":"created".*"kind":"container".*"image":"sha256:[0-9a-f]{64}"`).Match(jour) || strings.Contains(string(jour), token) {
+					t.Errorf("%s", jour)
+				}
+				summary, _ := os.ReadFile(filepath.Join(dir, "results/scenario/one/summary.json"))
+				if !regexp.MustCompile(`(?s)"image": "sparkrun-test/faultserver:1",\s+"image_digest": "sha256:[0-9a-f]{64}".*"argv": \[\s+"/faultserver",.*"PORT",.*"two\\nlines",\s+"日本"`).Match(summary) {
+					t.Errorf("the container is not found as it is:\n%.3000s", summary)
+				}
+				nothingLeft(t)
+			})
+			t.Run("secret", func(t *testing.T) {
+				apply(t, "secret", "", goodMeasured, "--var", "life=secret")
+				log, _ := os.ReadFile(filepath.Join(dir, "results/scenario/secret/logs/server.a.log"))
+				if !strings.Contains(string(log), "my token is (sensitive) of length 29") {
+					t.Errorf("%s", log)
+				}
+			})
+			t.Run("image missing", func(t *testing.T) {
+				apply(t, "image", "", `LAUNCH_IMAGE: start server\.a: pull image 127\.0\.0\.1:9/none:1`, "--var", "image=127.0.0.1:9/none:1")
+				apply(t, "image2", "", goodMeasured, "--var", "image=127.0.0.1:9/none:1")
+				nothingLeft(t)
+			})
+			t.Run("ends before it is ready", func(t *testing.T) {
+				apply(t, "oom", "", `LAUNCH_OUT_OF_MEMORY: .*exit status 1.*torch.OutOfMemoryError`, "--var", "life=cuda_oom")
+				nothingLeft(t)
+			})
+			t.Run("killed for want of memory", func(t *testing.T) {
+				apply(t, "greedy", "", `LAUNCH_OUT_OF_MEMORY: .*exit status 137, killed for want of memory`, "--var", "life=greedy", "--var", "memory=64m")
+				nothingLeft(t)
+			})
+			t.Run("never ready", func(t *testing.T) {
+				apply(t, "silent", "", `READY_STALLED: .*no progress for 1s`, "--var", "life=silent", "--var", "stall=1s")
+				nothingLeft(t)
+			})
+			t.Run("another model", func(t *testing.T) {
+				apply(t, "wrong", "", `READY_WRONG_MODEL: .*it serves other`, "--var", "life=wrong_model")
+				nothingLeft(t)
+			})
+			t.Run("dies in mid-load", func(t *testing.T) {
+				apply(t, "dies", "", `MEASURE_SERVER_DIED: server\.a ended \(exit status 3\).*panic: engine core is dead`, "--var", "life=dies", "--var", "requests=40")
+				nothingLeft(t)
+			})
+			t.Run("ignores SIGTERM", func(t *testing.T) {
+				apply(t, "stubborn", "", goodMeasured, "--var", "life=stubborn")
+				nothingLeft(t)
+			})
+			t.Run("killed in mid-load", func(t *testing.T) {
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					waitForRow(filepath.Join(dir, "results/scenario/killed/rows/1.jsonl"))
+					_, _ = e.api.ContainerKill(context.Background(), containers.Name(targets.Mark{Run: filepath.Join(dir, "results/scenario/killed"), Server: "server.a"}), client.ContainerKillOptions{Signal: "KILL"})
+				}()
+				out := apply(t, "killed", "", `MEASURE_SERVER_DIED: server\.a ended \(exit status 137: signal: killed\) while it was measured`, "--var", "requests=100000")
+				<-done
+				if !regexp.MustCompile(goodMeasured).MatchString(out) {
+					t.Errorf("%s", out)
+				}
+				nothingLeft(t)
+			})
+			t.Run("name taken", func(t *testing.T) {
+				name := containers.Name(targets.Mark{Run: filepath.Join(dir, "results/scenario/taken"), Server: "server.a"})
+				e.foreign(t, name, "/faultserver", "-life", "silent")
+				apply(t, "taken", "", `LAUNCH_NAME_TAKEN: .*container `+name+`: .*docker rm -f `+name)
+				if left := e.names(t, a); len(left) != 1 || left[0] != name {
+					t.Errorf("the foreign container should be there alone: %q", left)
+				}
+				e.remove(t, name)
+			})
+			t.Run("foreign container on the port", func(t *testing.T) {
+				port := unusedPort(t)
+				e.foreign(t, "somebody", "/faultserver", "-port", port)
+				waitForPort(t, port)
+				apply(t, "port", "", `PREFLIGHT_PORT_TAKEN: .*port `+port+` is taken by container somebody`, "--var", "port="+port)
+				nothingLeft(t)
+				e.remove(t, "somebody")
+			})
+			t.Run("leftover of a dead run", func(t *testing.T) {
+				for _, at := range []string{"after 2", "before 3", "after 3", "after 4"} {
+					id := strings.ReplaceAll(at, " ", "-")
+					apply(t, id, at, "")
+					if out, err := sparkrun(t, "", "down", id); err != nil {
+						t.Errorf("%s: %v\n%s", at, err, out)
+					}
+					nothingLeft(t)
+				}
+				apply(t, "dead", "after 3", "")
+				if len(e.names(t, a)) != 1 {
+					t.Fatalf("the container should have outlived sparkrun: %q", e.names(t, a))
+				}
+				apply(t, "next", "", `removed what the dead run .*results/scenario/dead left: server\.a: container sparkrun-server\.a-`)
+				nothingLeft(t)
+			})
+			t.Run("resumed on another image of the same name", func(t *testing.T) {
+				apply(t, "moved", "after 4", "")
+				if out, err := sparkrun(t, "", "resume", "results/scenario/moved"); err != nil || strings.Contains(out, "Measuring benchmark.chat[server=a]") {
+					t.Errorf("the same image: %v\n%s", err, out)
+				}
+				apply(t, "moved2", "after 4", "")
+				e.load(t, filepath.Join(e.dir, "faultserver"), "another")
+				out, err := sparkrun(t, "", "resume", "results/scenario/moved2")
+				if err != nil || !regexp.MustCompile(`measure benchmark\.chat\[server=a\]#1 again: image_digest was sha256:\w+ and is sha256:\w+`).MatchString(out) || !strings.Contains(out, "Measuring benchmark.chat[server=a]") {
+					t.Errorf("another image: %v\n%s", err, out)
+				}
+				nothingLeft(t)
+			})
+			t.Run("kept", func(t *testing.T) {
+				if out, err := sparkrun(t, "", "up", "scenario.hcl", "--only", "server=a", "--run-id", "up"); err != nil {
+					t.Fatalf("%v\n%s", err, out)
+				}
+				apply(t, "adopting", "", `server\.a is running already .* run up\): it is used`, "--only", "server=a")
+				if len(e.names(t, a)) != 1 {
+					t.Errorf("%q", e.names(t, a))
+				}
+				if out, err := sparkrun(t, "", "down", "up"); err != nil || !strings.Contains(out, "Removed server.a: container sparkrun-server.a-") {
+					t.Errorf("%v\n%s", err, out)
+				}
+				nothingLeft(t)
+			})
+		})
 	})
-	t.Run("secret", func(t *testing.T) {
-		apply(t, "secret", "", goodMeasured, "--var", "life=secret")
-		log, _ := os.ReadFile(filepath.Join(dir, "results/scenario/secret/logs/server.a.log"))
-		if !strings.Contains(string(log), "my token is (sensitive) of length 29") {
-			t.Errorf("%s", log)
-		}
-	})
-	t.Run("image missing", func(t *testing.T) {
-		apply(t, "image", "", `LAUNCH_IMAGE: start server\.a: pull image 127\.0\.0\.1:9/none:1`, "--var", "image=127.0.0.1:9/none:1")
-		apply(t, "image2", "", goodMeasured, "--var", "image=127.0.0.1:9/none:1")
-		nothingLeft(t)
-	})
-	t.Run("ends before it is ready", func(t *testing.T) {
-		apply(t, "oom", "", `LAUNCH_OUT_OF_MEMORY: .*exit status 1.*torch.OutOfMemoryError`, "--var", "life=cuda_oom")
-		nothingLeft(t)
-	})
-	t.Run("killed for want of memory", func(t *testing.T) {
-		apply(t, "greedy", "", `LAUNCH_OUT_OF_MEMORY: .*exit status 137, killed for want of memory`, "--var", "life=greedy", "--var", "memory=64m")
-		nothingLeft(t)
-	})
-	t.Run("never ready", func(t *testing.T) {
-		apply(t, "silent", "", `READY_STALLED: .*no progress for 1s`, "--var", "life=silent", "--var", "stall=1s")
-		nothingLeft(t)
-	})
-	t.Run("another model", func(t *testing.T) {
-		apply(t, "wrong", "", `READY_WRONG_MODEL: .*it serves other`, "--var", "life=wrong_model")
-		nothingLeft(t)
-	})
-	t.Run("dies in mid-load", func(t *testing.T) {
-		apply(t, "dies", "", `MEASURE_SERVER_DIED: server\.a ended \(exit status 3\).*panic: engine core is dead`, "--var", "life=dies", "--var", "requests=40")
-		nothingLeft(t)
-	})
-	t.Run("ignores SIGTERM", func(t *testing.T) {
-		apply(t, "stubborn", "", goodMeasured, "--var", "life=stubborn")
-		nothingLeft(t)
-	})
-	t.Run("killed in mid-load", func(t *testing.T) {
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			waitForRow(filepath.Join(dir, "results/scenario/killed/rows/1.jsonl"))
-			_, _ = e.api.ContainerKill(context.Background(), containers.Name(targets.Mark{Run: filepath.Join(dir, "results/scenario/killed"), Server: "server.a"}), client.ContainerKillOptions{Signal: "KILL"})
-		}()
-		out := apply(t, "killed", "", `MEASURE_SERVER_DIED: server\.a ended \(exit status 137\) while it was measured`, "--var", "requests=100000")
-		<-done
-		if !regexp.MustCompile(goodMeasured).MatchString(out) {
-			t.Errorf("%s", out)
-		}
-		nothingLeft(t)
-	})
-	t.Run("name taken", func(t *testing.T) {
-		name := containers.Name(targets.Mark{Run: filepath.Join(dir, "results/scenario/taken"), Server: "server.a"})
-		e.foreign(t, name, "/faultserver", "-life", "silent")
-		apply(t, "taken", "", `LAUNCH_NAME_TAKEN: .*container `+name+`: .*docker rm -f `+name)
-		if left := e.names(t); len(left) != 1 || left[0] != name {
-			t.Errorf("the foreign container should be there alone: %q", left)
-		}
-		e.removeAll(t)
-	})
-	t.Run("foreign container on the port", func(t *testing.T) {
-		port := unusedPort(t)
-		e.foreign(t, "somebody", "/faultserver", "-port", port)
-		waitForPort(t, port)
-		apply(t, "port", "", `PREFLIGHT_PORT_TAKEN: .*port `+port+` is taken by container somebody`, "--var", "port="+port)
-		e.removeAll(t)
-	})
-	t.Run("leftover of a dead run", func(t *testing.T) {
-		for _, at := range []string{"after 2", "before 3", "after 3", "after 4"} {
-			id := strings.ReplaceAll(at, " ", "-")
-			apply(t, id, at, "")
-			if out, err := sparkrun(t, dir, "", "down", id); err != nil {
-				t.Errorf("%s: %v\n%s", at, err, out)
-			}
-			nothingLeft(t)
-		}
-		apply(t, "dead", "after 3", "")
-		if len(e.names(t)) != 1 {
-			t.Fatalf("the container should have outlived sparkrun: %q", e.names(t))
-		}
-		apply(t, "next", "", `removed what the dead run .*results/scenario/dead left: server\.a: container sparkrun-server\.a-`)
-		nothingLeft(t)
-	})
-	t.Run("resumed on another image of the same name", func(t *testing.T) {
-		apply(t, "moved", "after 4", "")
-		if out, err := sparkrun(t, dir, "", "resume", "results/scenario/moved"); err != nil || strings.Contains(out, "Measuring benchmark.chat[server=a]") {
-			t.Errorf("the same image: %v\n%s", err, out)
-		}
-		apply(t, "moved2", "after 4", "")
-		e.load(t, filepath.Join(e.dir, "faultserver"), "another")
-		out, err := sparkrun(t, dir, "", "resume", "results/scenario/moved2")
-		if err != nil || !regexp.MustCompile(`measure benchmark\.chat\[server=a\]#1 again: image_digest was sha256:\w+ and is sha256:\w+`).MatchString(out) || !strings.Contains(out, "Measuring benchmark.chat[server=a]") {
-			t.Errorf("another image: %v\n%s", err, out)
-		}
-		nothingLeft(t)
-	})
-	t.Run("kept", func(t *testing.T) {
-		if out, err := sparkrun(t, dir, "", "up", "scenario.hcl", "--only", "server=a", "--run-id", "up"); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		apply(t, "adopting", "", `server\.a is running already .* run up\): it is used`, "--only", "server=a")
-		if len(e.names(t)) != 1 {
-			t.Errorf("%q", e.names(t))
-		}
-		if out, err := sparkrun(t, dir, "", "down", "up"); err != nil || !strings.Contains(out, "Removed server.a: container sparkrun-server.a-") {
-			t.Errorf("%v\n%s", err, out)
-		}
-		nothingLeft(t)
-	})
-	t.Run("on a node", func(t *testing.T) { containersOnANode(t, e) })
 	t.Run("daemon gone", func(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
@@ -403,7 +423,7 @@ func TestContainers(t *testing.T) {
 		<-done
 		apply(t, "gone2", "", `HOST_DOCKER: .*does not answer: is it running`)
 		e.start(t)
-		if out, err := sparkrun(t, dir, "", "down", "gone"); err != nil {
+		if out, err := sparkrun(t, "", "down", "gone"); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
 		nothingLeft(t)

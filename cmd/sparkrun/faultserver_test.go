@@ -76,6 +76,9 @@ func faultserver() {
 		case *life == "dies" && streamed.Load() >= 5:
 			fmt.Println("panic: engine core is dead")
 			os.Exit(3)
+		case laterLives[*life] != nil && streamed.Load() == 5:
+			streamed.Add(1)
+			laterLives[*life]()
 		case streamed.Add(1)%2 == 0 && *mode != "":
 			faults[*mode](w, req)
 		default:
@@ -126,21 +129,50 @@ RuntimeError: Engine core initialization failed. See root cause above.
 	},
 	"secret": printSecret,
 	// It prints both.
-	"tell": func() { printSecret(); printArguments() },
-	// It takes memory until it is killed for it.
-	"greedy": func() {
-		var all [][]byte
-		for {
-			b := make([]byte, 4<<20)
-			for i := range b {
-				b[i] = 1
-			}
-			all = append(all, b)
-			runtime.KeepAlive(all)
-		}
+	"tell":   func() { printSecret(); printArguments() },
+	"greedy": takeMemory,
+	// Its child takes memory once it is asked to, and it does not live on without it.
+	"greedy_child": func() {
+		greedyChild = spawn("greedy_when_asked")
+		go func() {
+			_, _ = greedyChild.Process.Wait()
+			os.Exit(1)
+		}()
+	},
+	"greedy_when_asked": func() {
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, syscall.SIGUSR1)
+		<-asked
+		takeMemory()
 	},
 	"args":     printArguments,
 	"stubborn": func() { signal.Ignore(syscall.SIGTERM) },
+}
+
+var greedyChild *exec.Cmd
+
+// laterLives are what a server does after its fifth streamed answer.
+var laterLives = map[string]func(){
+	"greedy_later": takeMemory,
+	"greedy_child": func() {
+		time.Sleep(time.Second) // it has been seen by then
+		_ = greedyChild.Process.Signal(syscall.SIGUSR1)
+		select {}
+	},
+	"suicide": func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) },
+}
+
+// takeMemory takes memory until it is killed for it.
+func takeMemory() {
+	var all [][]byte
+	for {
+		b := make([]byte, 4<<20)
+		for i := range b {
+			b[i] = 1
+		}
+		all = append(all, b)
+		runtime.KeepAlive(all)
+	}
 }
 
 // printSecret prints the secret, and whether a process list shows it.
@@ -159,7 +191,7 @@ func printSecret() {
 func printArguments() { fmt.Printf("arguments %q\nodd %q\n", flag.Args(), os.Getenv("ODD")) }
 
 // spawn starts this program again in a session of its own, on the same output.
-func spawn(life string) {
+func spawn(life string) *exec.Cmd {
 	self, err := os.Executable()
 	if err != nil {
 		panic(err)
@@ -169,6 +201,7 @@ func spawn(life string) {
 		panic(err)
 	}
 	fmt.Println("child", child.Process.Pid)
+	return child
 }
 
 // hold takes a port without listening on it: nobody answers there, and nobody can serve.

@@ -121,11 +121,11 @@ func TestGeneratorSRUN(t *testing.T) {
 		t.Fatal(err)
 	}
 	const block = "generator {\n  launcher = \"srun\"\n  hostfile = \"hosts\"\n  per_node = 2\n}"
-	one, out, code := applyGeneratorIn(t, dir, env, "one", "")
+	one, out, code := applyGenerator(t, dir, env, "one", "")
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
-	four, out, code := applyGeneratorIn(t, dir, env, "four", block)
+	four, out, code := applyGenerator(t, dir, env, "four", block)
 	if code != 0 || !strings.Contains(out, "the load comes from 4 workers") {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
@@ -135,7 +135,7 @@ func TestGeneratorSRUN(t *testing.T) {
 		defer close(killed)
 		killRank(t, dir, "killed", "SLURM_PROCID=1", syscall.SIGKILL)
 	}()
-	run, out, code := applyGeneratorIn(t, dir, env, "killed", block, "--var", "seconds=3")
+	run, out, code := applyGenerator(t, dir, env, "killed", block, "--var", "seconds=3")
 	<-killed
 	lostAndOn(t, run, out, code, 4, "its connection ended")
 	if left := markedIn(t, dir); len(left) > 0 {

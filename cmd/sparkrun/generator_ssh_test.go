@@ -91,7 +91,7 @@ func TestGeneratorSSH(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, sshGenerator("", oneServer), "", sshtest.Options{Config: "Banner /etc/hostname"})
 	const block = "generator {\n  nodes = [node.spark1, node.spark2]\n}"
-	one, out, code := applyGenerator(t, t.TempDir(), "one", "")
+	one, out, code := applyGenerator(t, t.TempDir(), nil, "one", "")
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, out)
 	}

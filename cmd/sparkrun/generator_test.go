@@ -84,13 +84,7 @@ sink "json" {}
 `
 
 // apply runs the scenario with a generator block and returns its folder.
-func applyGenerator(t *testing.T, dir, id, generator string, args ...string) (run *store.Run, output string, code int) {
-	t.Helper()
-	return applyGeneratorIn(t, dir, nil, id, generator, args...)
-}
-
-// applyGeneratorIn is applyGenerator with more environment.
-func applyGeneratorIn(t *testing.T, dir string, env []string, id, generator string, args ...string) (run *store.Run, output string, code int) {
+func applyGenerator(t *testing.T, dir string, env []string, id, generator string, args ...string) (run *store.Run, output string, code int) {
 	t.Helper()
 	path := filepath.Join(dir, "scenario.hcl")
 	if err := os.WriteFile(path, fmt.Appendf(nil, generatorScenario, generator), 0o644); err != nil {
@@ -223,12 +217,13 @@ func deref(f *float64) float64 {
 
 // TestGenerator: workers of this machine together do what one process does.
 func TestGenerator(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	one, out, code := applyGenerator(t, dir, "one", "")
+	one, out, code := applyGenerator(t, dir, nil, "one", "")
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
-	many, out, code := applyGenerator(t, dir, "many", "generator {\n  per_node = 3\n}")
+	many, out, code := applyGenerator(t, dir, nil, "many", "generator {\n  per_node = 3\n}")
 	if code != 0 || !strings.Contains(out, "the load comes from 3 workers") {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
@@ -308,13 +303,14 @@ func lostAndOn(t *testing.T, run *store.Run, out string, code, workers int, why 
 
 // TestGeneratorWorkerKilled: a mark on the cell, the run goes on with new workers.
 func TestGeneratorWorkerKilled(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	killed := make(chan struct{})
 	go func() {
 		defer close(killed)
 		killRank(t, dir, "killed", "SPARKRUN_SERVER=generator@worker1", syscall.SIGKILL)
 	}()
-	run, out, code := applyGenerator(t, dir, "killed", "generator {\n  per_node = 3\n}", "--var", "seconds=4")
+	run, out, code := applyGenerator(t, dir, nil, "killed", "generator {\n  per_node = 3\n}", "--var", "seconds=4")
 	<-killed
 	lostAndOn(t, run, out, code, 3, "its process ended: signal: killed")
 	if left := markedIn(t, dir); len(left) > 0 {
@@ -324,13 +320,14 @@ func TestGeneratorWorkerKilled(t *testing.T) {
 
 // TestGeneratorWithoutWorkers: a cell whose last worker is killed has failed.
 func TestGeneratorWithoutWorkers(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	killed := make(chan struct{})
 	go func() {
 		defer close(killed)
 		killRank(t, dir, "killed", "SPARKRUN_SERVER=generator@worker0", syscall.SIGKILL)
 	}()
-	run, out, code := applyGenerator(t, dir, "killed", "generator {}", "--var", "seconds=600")
+	run, out, code := applyGenerator(t, dir, nil, "killed", "generator {}", "--var", "seconds=600")
 	<-killed
 	_, open := cellRows(t, run, "open")
 	_, closed := cellRows(t, run, "closed")
@@ -362,13 +359,14 @@ func TestGeneratorDiesWithUs(t *testing.T) {
 
 // TestGeneratorThatCanNotStart: nothing is started for a load that nobody can make.
 func TestGeneratorThatCanNotStart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	hosts := filepath.Join(dir, "hosts")
 	if err := os.WriteFile(hosts, []byte("localhost slots=2\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", filepath.Dir(mustLook(t, "sparkrun"))) // without mpirun
-	_, out, code := applyGenerator(t, dir, "none", "generator {\n  hostfile = \"hosts\"\n}")
+	without := []string{"PATH=" + filepath.Dir(mustLook(t, "sparkrun"))} // without mpirun
+	_, out, code := applyGenerator(t, dir, without, "none", "generator {\n  hostfile = \"hosts\"\n}")
 	if code != 1 || !strings.Contains(out, "LAUNCH_GENERATOR") || !strings.Contains(out, "is mpirun installed?") || strings.Contains(out, "Starting  server.a") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
@@ -390,7 +388,7 @@ func TestGeneratorThatCanNotStartAgain(t *testing.T) {
 		defer close(killed)
 		killRank(t, dir, "once", "OMPI_COMM_WORLD_RANK=0", syscall.SIGKILL)
 	}()
-	run, out, code := applyGenerator(t, dir, "once", "generator {\n  launcher = \"mpirun\"\n}", "--var", "seconds=600", "--var", "repeat=4")
+	run, out, code := applyGenerator(t, dir, nil, "once", "generator {\n  launcher = \"mpirun\"\n}", "--var", "seconds=600", "--var", "repeat=4")
 	<-killed
 	if code != 3 {
 		t.Errorf("exit %d\n%s", code, out)
@@ -431,19 +429,19 @@ func TestGeneratorMPI(t *testing.T) {
 	if _, err := exec.LookPath("mpirun"); err != nil {
 		t.Skip("mpirun is not installed (Debian: openmpi-bin)")
 	}
+	t.Parallel()
 	// What mpirun wants to hear from a user who is root, as in a container.
-	t.Setenv("OMPI_ALLOW_RUN_AS_ROOT", "1")
-	t.Setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+	env := []string{"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"}
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "mpi_hosts"), []byte("localhost slots=4\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	const block = "generator {\n  hostfile = \"mpi_hosts\"\n}"
-	one, out, code := applyGenerator(t, dir, "one", "")
+	one, out, code := applyGenerator(t, dir, env, "one", "")
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
-	four, out, code := applyGenerator(t, dir, "four", block)
+	four, out, code := applyGenerator(t, dir, env, "four", block)
 	if code != 0 || !strings.Contains(out, "the load comes from 4 workers") {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
@@ -453,15 +451,14 @@ func TestGeneratorMPI(t *testing.T) {
 		defer close(killed)
 		killRank(t, dir, "killed", "OMPI_COMM_WORLD_RANK=1", syscall.SIGKILL)
 	}()
-	run, out, code := applyGenerator(t, dir, "killed", block, "--var", "seconds=4")
+	run, out, code := applyGenerator(t, dir, env, "killed", block, "--var", "seconds=4")
 	<-killed
 	lostAndOn(t, run, out, code, 4, "its connection ended")
 	if left := markedIn(t, dir); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 	// Who may not is told why, in mpirun's own words.
-	os.Unsetenv("OMPI_ALLOW_RUN_AS_ROOT")
-	if _, out, code := applyGenerator(t, dir, "refused", block); os.Geteuid() == 0 && (code != 1 || !strings.Contains(out, "OMPI_ALLOW_RUN_AS_ROOT")) {
+	if _, out, code := applyGenerator(t, dir, env[1:], "refused", block); os.Geteuid() == 0 && (code != 1 || !strings.Contains(out, "OMPI_ALLOW_RUN_AS_ROOT")) {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 }

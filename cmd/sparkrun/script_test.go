@@ -1,23 +1,23 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"sparkrun/cmd/docs"
 	"sparkrun/runner/store"
 	"sparkrun/runner/table"
 )
@@ -26,9 +26,22 @@ import (
 // second for late reports, and the tests start hundreds of programs.
 const raceOptions = "atexit_sleep_ms=0"
 
+// together is how many tests run beside each other, unless -parallel says another number. Most of
+// their time they wait: for a start, a time limit, a process that ends.
+const together = "4"
+
+// collectAt lets the programs collect garbage less often: they live for a second or two, and
+// under -race collecting is a seventh of what they compute.
+const collectAt = "400"
+
 func TestMain(m *testing.M) {
-	if os.Getenv("GORACE") == "" {
-		os.Setenv("GORACE", raceOptions)
+	for name, value := range map[string]string{"GORACE": raceOptions, "GOGC": collectAt} {
+		if os.Getenv(name) == "" {
+			os.Setenv(name, value)
+		}
+	}
+	if err := flag.Set("test.parallel", together); err != nil {
+		panic(err)
 	}
 	testscript.Main(m, map[string]func(){
 		"sparkrun":    func() { os.Exit(run(crashAt(os.Getenv(crashVariable)))) },
@@ -40,6 +53,7 @@ func TestMain(m *testing.M) {
 // The scripts in testdata/script are what a user does and sees. `-testwork` keeps their
 // folders; UPDATE_SCRIPTS=1 writes what the commands printed into them.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -47,6 +61,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", os.Getenv("GORACE"))
+			env.Setenv("GOGC", os.Getenv("GOGC"))
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -94,32 +109,32 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// conforms SCHEMA FILE checks a JSON file, or each line of a .jsonl, by a schema of cmd/docs.
+// conforms SCHEMA FILE checks a JSON file, or each line of a .jsonl, by a schema of cmd/docs,
+// with the program in testdata/conforms.
 func conforms(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: conforms SCHEMA FILE")
 	}
-	file := args[0] + ".schema.json"
-	b, err := docs.Schemas.ReadFile(file)
+	program, err := conformsProgram()
 	ts.Check(err)
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
-	ts.Check(err)
-	c := jsonschema.NewCompiler()
-	ts.Check(c.AddResource(file, doc))
-	schema, err := c.Compile(file)
-	ts.Check(err)
-	texts := []string{ts.ReadFile(args[1])}
-	if strings.HasSuffix(args[1], ".jsonl") {
-		texts = strings.Split(strings.TrimSpace(texts[0]), "\n")
-	}
-	for i, text := range texts {
-		v, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
-		ts.Check(err)
-		if err := schema.Validate(v); err != nil {
-			ts.Fatalf("%s, object %d: %v", args[1], i+1, err)
-		}
+	out, err := exec.Command(program, args[0], ts.MkAbs(args[1])).CombinedOutput()
+	if err != nil {
+		ts.Fatalf("%v: %s", err, out)
 	}
 }
+
+// conformsProgram builds it beside the programs that the scripts run, which go at the end.
+var conformsProgram = sync.OnceValues(func() (string, error) {
+	beside, err := exec.LookPath("sparkrun")
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(filepath.Dir(beside), "conforms")
+	if out, err := exec.Command("go", "build", "-o", program, "./testdata/conforms").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build conforms: %w\n%s", err, out)
+	}
+	return program, nil
+})
 
 // table FILE.parquet prints its rows as JSON lines.
 func printTable(ts *testscript.TestScript, neg bool, args []string) {

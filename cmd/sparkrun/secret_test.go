@@ -153,9 +153,11 @@ func watchProcesses(t *testing.T, secrets ...string) (stop func()) {
 // an encoder gives them.
 func TestSecretIsNowhere(t *testing.T) {
 	const token, other = `hf_Ab"Cd\Ef<Gh&Ij/Kl+Mn`, "variable-sEcReT-4711"
-	t.Setenv("HF_TOKEN", token)
-	t.Setenv("SPARKRUN_VAR_token", other)
-	dir := t.TempDir()
+	t.Parallel()
+	dir, env := t.TempDir(), []string{"HF_TOKEN=" + token, "SPARKRUN_VAR_token=" + other}
+	sparkrun := func(crash string, args ...string) (string, error) {
+		return sparkrunIn(t, dir, append([]string{crashVariable + "=" + crash}, env...), args...)
+	}
 	scenario := secretScenario
 	for _, k := range sinks.Kinds() {
 		if !slices.ContainsFunc(k.Attrs, func(a schema.Attr) bool { return a.Required }) {
@@ -166,14 +168,14 @@ func TestSecretIsNowhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := watchProcesses(t, token, other)
-	_, _ = sparkrun(t, dir, "after 4", "apply", "scenario.hcl", "--run-id", "killed")
+	_, _ = sparkrun("after 4", "apply", "scenario.hcl", "--run-id", "killed")
 	for _, args := range [][]string{
 		{"plan", "scenario.hcl"}, {"plan", "--json", "scenario.hcl"}, {"graph", "scenario.hcl"}, {"validate", "scenario.hcl"}, {"doctor", "scenario.hcl"},
 		{"apply", "--verbose", "--run-id", "one", "scenario.hcl"}, {"apply", "--json", "--run-id", "two", "scenario.hcl"}, {"resume", "results/scenario/killed"},
 		{"up", "--run-id", "up", "scenario.hcl"}, {"logs", "up"}, {"down", "up"},
 		{"logs", "one"}, {"show", "one"}, {"runs"}, {"compare", "one", "two"}, {"compare", "--json", "one", "two"}, {"export", "one", "--sink", "markdown"},
 	} {
-		out, err := sparkrun(t, dir, "", args...)
+		out, err := sparkrun("", args...)
 		if err != nil || shows([]byte(out), token) || shows([]byte(out), other) {
 			t.Errorf("%v: %v\n%s", args, err, out)
 		}
@@ -181,8 +183,8 @@ func TestSecretIsNowhere(t *testing.T) {
 	// Servers that repeat what they were sent, when they are asked whether they are ready, and in the
 	// error of a request.
 	for id, fault := range map[string]string{"refused": `["-life","echo"]`, "errors": `["-mode","echo"]`} {
-		out, _ := sparkrun(t, dir, "", "apply", "scenario.hcl", "--verbose", "--run-id", id, "--var", "fault="+fault)
-		json, _ := sparkrun(t, dir, "", "apply", "scenario.hcl", "--json", "--run-id", id+"2", "--var", "fault="+fault)
+		out, _ := sparkrun("", "apply", "scenario.hcl", "--verbose", "--run-id", id, "--var", "fault="+fault)
+		json, _ := sparkrun("", "apply", "scenario.hcl", "--json", "--run-id", id+"2", "--var", "fault="+fault)
 		if want := map[string]string{"refused": "who is Bearer (sensitive)?", "errors": "I do not know Bearer (sensitive) and (sensitive)"}[id]; !strings.Contains(out, want) || !strings.Contains(json, want) {
 			t.Errorf("%s: it lacks %q:\n%s", id, want, out)
 		}
@@ -205,7 +207,7 @@ func TestSecretIsNowhere(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "attached.hcl"), []byte(attached), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, _ := sparkrun(t, dir, "", "doctor", "attached.hcl")
+	out, _ := sparkrun("", "doctor", "attached.hcl")
 	if !strings.Contains(out, "who is Bearer (sensitive)?") || shows([]byte(out), token) {
 		t.Errorf("doctor:\n%s", out)
 	}
@@ -236,6 +238,7 @@ func TestSecretIsNowhere(t *testing.T) {
 // TestArgumentsArriveAsTheyAre: what a shell or a template would change reaches a process
 // byte for byte, as argument and in its environment.
 func TestArgumentsArriveAsTheyAre(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	scenario := strings.Replace(crashScenario, `command   = ["faultserver", "-life", "child", "-port", "{port}"]`,
 		`command   = ["faultserver", "-life", "args", "-port", "{port}", "--", "a b", "$HOME 'x' \"y\"", "{\"k\": [1]}", "two\nlines", "日本", "", "*", "{other}", "\\n", "%s", "-dash", "é\t;"]

@@ -146,11 +146,14 @@ func TPOT(r *record.Record) float64 {
 
 // stall is the longest gap between token events.
 func stall(r *record.Record) float64 {
-	longest := math.NaN()
-	for i := 1; i < len(r.Events); i++ {
-		longest = math.Max(ms(r.Events[i-1].At, r.Events[i].At), orZero(longest))
+	if len(r.Events) < 2 {
+		return math.NaN()
 	}
-	return longest
+	longest := int64(0)
+	for i := 1; i < len(r.Events); i++ {
+		longest = max(longest, r.Events[i].At-r.Events[i-1].At)
+	}
+	return float64(longest) / 1e6
 }
 
 func events(r *record.Record) float64 {
@@ -187,11 +190,4 @@ func positive(n int32) float64 {
 		return math.NaN()
 	}
 	return float64(n)
-}
-
-func orZero(f float64) float64 {
-	if math.IsNaN(f) {
-		return 0
-	}
-	return f
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strings"
 
 	"sparkrun/runner/record"
 	"sparkrun/runner/result"
@@ -163,7 +164,7 @@ type context struct {
 func newContext(info *result.Run, c *plan.Cell) *context {
 	x := &context{phases: c.Phases}
 	add := func(name string, t table.Type, v table.Value) {
-		x.columns = append(x.columns, table.Column{Name: name, Type: t, Few: t != table.Flag})
+		x.columns = append(x.columns, table.Column{Name: name, Type: t, Few: t != table.Flag, Filled: !strings.HasPrefix(name, "axis_")})
 		x.values = append(x.values, v)
 	}
 	add("run_id", table.Text, table.TextOf(info.ID))

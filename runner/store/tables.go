@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -116,28 +117,41 @@ var contentKeys = func() (keys []column) {
 // eventColumns are those of the token events, after the context. request_row is the row of
 // the request in its file, from 0.
 var eventColumns = []table.Column{
-	{Name: "request_id", Type: table.Text, Few: true},
-	{Name: "request_row", Type: table.Whole},
-	{Name: "status", Type: table.Text, Few: true},
-	{Name: "event", Type: table.Whole},
-	{Name: "arrival_ns", Type: table.Whole},
+	{Name: "request_id", Type: table.Text, Few: true, Filled: true},
+	{Name: "request_row", Type: table.Whole, Filled: true},
+	{Name: "status", Type: table.Text, Few: true, Filled: true},
+	{Name: "event", Type: table.Whole, Filled: true},
+	{Name: "arrival_ns", Type: table.Whole, Filled: true},
 	{Name: "itl_ms", Type: table.Real},
 }
 
-// events writes a row a token event.
+// events writes a row a token event. All but the last three columns are the same in those of
+// a request.
 func (x *context) events(w *table.Writer, records []record.Record) {
-	var row []table.Value
+	var numbers, arrivals []int64
+	var gaps []float64
+	cells := make([]table.Cells, len(x.values)+len(eventColumns))
+	own := cells[len(x.values):]
 	for i := range records {
 		rec := &records[i]
-		row = append(row[:0], x.of(rec)...)
-		own := len(row)
-		row = append(row, table.TextOf(rec.ID), table.WholeOf(int64(i)), table.TextOf(rec.Status.String()), table.Value{}, table.Value{}, table.Value{})
-		for k, e := range rec.Events {
-			row[own+3], row[own+4], row[own+5] = table.WholeOf(int64(k)), table.WholeOf(e.At), table.Value{}
-			if k > 0 {
-				row[own+5] = table.RealOf(float64(e.At-rec.Events[k-1].At) / 1e6)
-			}
-			w.Row(row)
+		if len(rec.Events) == 0 {
+			continue
 		}
+		arrivals, gaps = arrivals[:0], append(gaps[:0], math.NaN())
+		for k, e := range rec.Events {
+			if k == len(numbers) {
+				numbers = append(numbers, int64(k))
+			}
+			if k > 0 {
+				gaps = append(gaps, float64(e.At-rec.Events[k-1].At)/1e6)
+			}
+			arrivals = append(arrivals, e.At)
+		}
+		for k, v := range x.of(rec) {
+			cells[k].Same = v
+		}
+		own[0].Same, own[1].Same, own[2].Same = table.TextOf(rec.ID), table.WholeOf(int64(i)), table.TextOf(rec.Status.String())
+		own[3].Wholes, own[4].Wholes, own[5].Reals = numbers, arrivals, gaps
+		w.Rows(len(rec.Events), cells)
 	}
 }

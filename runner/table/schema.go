@@ -26,7 +26,9 @@ func (o ordered) Fields() []parquet.Field {
 func schemaOf(columns []Column) *parquet.Schema {
 	group := parquet.Group{}
 	for _, c := range columns {
-		group[c.Name] = parquet.Optional(node(c))
+		if group[c.Name] = node(c); !c.Filled {
+			group[c.Name] = parquet.Optional(group[c.Name])
+		}
 	}
 	return parquet.NewSchema("table", ordered{group, columns})
 }
@@ -45,7 +47,7 @@ func node(c Column) parquet.Node {
 		return parquet.Leaf(parquet.BooleanType)
 	}
 	if c.Few {
-		return parquet.Encoded(n, &parquet.RLEDictionary)
+		return parquet.Encoded(parquet.Leaf(runType{n.Type()}), &parquet.RLEDictionary)
 	}
 	return n
 }

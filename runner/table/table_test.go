@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/parquet-go/parquet-go"
 	"go.uber.org/goleak"
 )
 
@@ -76,6 +78,100 @@ func TestReadBack(t *testing.T) {
 		}
 		if back := read(t, path, "zebra", "a name"); back != nil {
 			t.Errorf("%d rows of nobody", len(back))
+		}
+	}
+}
+
+// TestRows: rows that are given many at a time are those that are given one by one, however runs
+// of the same value lie to batches, pages and groups; the bounds of a column are its values'.
+func TestRows(t *testing.T) {
+	columns := []Column{{Name: "few", Type: Text, Few: true}, {Name: "own", Type: Text, Few: true, Filled: true}, {Name: "i", Type: Whole, Filled: true}, {Name: "n", Type: Whole}, {Name: "ms", Type: Real}}
+	few := []Value{TextOf("m"), TextOf("b"), {}, TextOf("x"), TextOf("b"), TextOf("")}
+	names := []string{"delta", "alpha", "omega", "beta"}
+	var files [2]string
+	var want [][]Value
+	for k := range files {
+		files[k] = filepath.Join(t.TempDir(), "t.parquet")
+		w, err := Create(files[k], columns, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, n := range []int{1, 3, rowsPerBatch, 0, 2, 3 * rowsPerBatch, rowsPerGroup, 5, 1} {
+			own := TextOf(strings.Clone(names[i%len(names)])) // elsewhere than the same name before
+			at, ms := make([]int64, n), make([]float64, n)
+			for r := range n {
+				at[r], ms[r] = int64(i*r), float64(r)/2
+				if r%5 == 0 {
+					ms[r] = math.NaN()
+				}
+			}
+			if k == 0 {
+				w.Rows(n, []Cells{{Same: few[i%len(few)]}, {Same: own}, {Wholes: at}, {Wholes: at}, {Reals: ms}})
+				continue
+			}
+			for r := range n {
+				row := []Value{few[i%len(few)], own, WholeOf(at[r]), WholeOf(at[r]), RealOf(ms[r])}
+				w.Row(row)
+				want = append(want, row)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range files {
+		r, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		if err := r.Rows(func(row []Value) error {
+			if !reflect.DeepEqual(row, want[n]) {
+				return fmt.Errorf("row %d is %v, not %v", n, row, want[n])
+			}
+			n++
+			return nil
+		}); err != nil || n != len(want) {
+			t.Errorf("%d of %d rows: %v", n, len(want), err)
+		}
+		rest := want
+		for g, group := range r.in.RowGroups() {
+			rows := rest[:group.NumRows()]
+			rest = rest[len(rows):]
+			for c, chunk := range group.ColumnChunks()[:2] {
+				var texts []string
+				for _, row := range rows {
+					if !row[c].Null() {
+						texts = append(texts, row[c].Text())
+					}
+				}
+				low, high, ok := chunk.(*parquet.FileColumnChunk).Bounds()
+				if got, want := [2]string{low.String(), high.String()}, [2]string{slices.Min(texts), slices.Max(texts)}; !ok || got != want {
+					t.Errorf("bounds of column %d in group %d: %q, want %q", c, g, got, want)
+				}
+			}
+		}
+		if groups := len(r.in.RowGroups()); groups != 2 {
+			t.Errorf("%d groups, want 2", groups)
+		}
+		r.Close()
+	}
+}
+
+// TestFilled: a null where there is none is an error.
+func TestFilled(t *testing.T) {
+	for name, add := range map[string]func(*Writer){
+		"Row":   func(w *Writer) { w.Row([]Value{{}}) },
+		"Rows":  func(w *Writer) { w.Rows(1, []Cells{{}}) },
+		"Reals": func(w *Writer) { w.Rows(1, []Cells{{Reals: []float64{math.NaN()}}}) },
+	} {
+		w, err := Create(filepath.Join(t.TempDir(), "t.parquet"), []Column{{Name: "full", Type: Real, Filled: true}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(w)
+		if err := w.Close(); err == nil || !strings.Contains(err.Error(), "column full must have a value in every row") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

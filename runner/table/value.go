@@ -25,6 +25,8 @@ type Column struct {
 	Type Type
 	// Few says that the values repeat, and are kept once each.
 	Few bool
+	// Filled says that no value is null. It is cheaper, and so for the tables of many rows.
+	Filled bool
 }
 
 // Value is a value of a column, whose Type says which of the methods reads it. The zero

@@ -30,6 +30,7 @@ type Writer struct {
 }
 
 type lastValue struct {
+	known bool
 	value Value
 	made  parquet.Value
 }
@@ -42,10 +43,7 @@ func Create(path string, columns []Column, meta map[string]string) (*Writer, err
 		return nil, err
 	}
 	w := &Writer{path: path, file: file, buffer: bufio.NewWriterSize(file, 1<<20), columns: columns, batch: make([][]parquet.Value, len(columns)), last: make([]lastValue, len(columns))}
-	for i := range w.last {
-		w.last[i].made = parquetValue(Value{}, columns[i].Type, i)
-	}
-	options := []parquet.WriterOption{schemaOf(columns), parquet.Compression(&parquet.Zstd), parquet.CreatedBy("sparkrun", "", "")}
+	options := []parquet.WriterOption{schemaOf(columns), parquet.Compression(&parquet.Zstd), parquet.DataPageStatistics(false), parquet.CreatedBy("sparkrun", "", "")}
 	for key, value := range meta {
 		options = append(options, parquet.KeyValueMetadata(key, value))
 	}
@@ -53,15 +51,89 @@ func Create(path string, columns []Column, meta map[string]string) (*Writer, err
 	return w, nil
 }
 
+// Cells are the values of a column in some rows: Wholes or Reals, a number a row (NaN is null),
+// or Same, which all of them have.
+type Cells struct {
+	Same   Value
+	Wholes []int64
+	Reals  []float64
+}
+
 // Row adds a row: a value for each column. An error shows in Close.
 func (w *Writer) Row(values []Value) {
 	for i := range values {
-		last := &w.last[i]
-		if values[i] != last.value {
-			last.value, last.made = values[i], parquetValue(values[i], w.columns[i].Type, i)
-		}
-		w.batch[i] = append(w.batch[i], last.made)
+		w.batch[i] = append(w.batch[i], w.same(i, values[i]))
 	}
+	w.added()
+}
+
+// Rows adds n rows at once: cells for each column. An error shows in Close.
+func (w *Writer) Rows(n int, cells []Cells) {
+	for from := 0; from < n; {
+		to := min(n, from+rowsPerBatch-len(w.batch[0]))
+		for i := range cells {
+			w.batch[i] = w.cells(w.batch[i], i, &cells[i], from, to)
+		}
+		w.added()
+		from = to
+	}
+}
+
+// cells adds the cells of some rows to a column's batch.
+func (w *Writer) cells(batch []parquet.Value, column int, c *Cells, from, to int) []parquet.Value {
+	switch {
+	case c.Wholes != nil:
+		for _, v := range c.Wholes[from:to] {
+			batch = append(batch, w.levelled(column, parquet.Int64Value(v)))
+		}
+	case c.Reals != nil:
+		for _, v := range c.Reals[from:to] {
+			if RealOf(v).Null() {
+				batch = append(batch, w.value(column, Value{}))
+			} else {
+				batch = append(batch, w.levelled(column, parquet.DoubleValue(v)))
+			}
+		}
+	default:
+		same := w.same(column, c.Same)
+		for range to - from {
+			batch = append(batch, same)
+		}
+	}
+	return batch
+}
+
+// same is a value of a column as Parquet has it, made once where the row before has it too.
+func (w *Writer) same(column int, v Value) parquet.Value {
+	last := &w.last[column]
+	if !last.known || v != last.value {
+		*last = lastValue{true, v, w.value(column, v)}
+	}
+	return last.made
+}
+
+// value is a value of a column as Parquet has it.
+func (w *Writer) value(column int, v Value) parquet.Value {
+	c := &w.columns[column]
+	if !v.Null() {
+		return w.levelled(column, parquetValue(v, c.Type))
+	}
+	if c.Filled && w.err == nil {
+		w.err = fmt.Errorf("column %s must have a value in every row, and has none in row %d of a group", c.Name, w.group+len(w.batch[column]))
+	}
+	return parquet.NullValue().Level(0, 0, column)
+}
+
+// levelled is a value that says that it is none, where a column may also have nulls.
+func (w *Writer) levelled(column int, p parquet.Value) parquet.Value {
+	if w.columns[column].Filled {
+		return p
+	}
+	return p.Level(0, 1, column)
+}
+
+// added hands the batch on when it is full.
+func (w *Writer) added() {
 	if len(w.batch[0]) == rowsPerBatch {
 		w.flush()
 	}
@@ -134,20 +206,16 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-func parquetValue(v Value, t Type, column int) parquet.Value {
-	if v.Null() {
-		return parquet.NullValue().Level(0, 0, column)
-	}
-	var p parquet.Value
+func parquetValue(v Value, t Type) parquet.Value {
 	switch t {
 	case Text:
-		p = parquet.ByteArrayValue([]byte(v.text))
+		return parquet.ByteArrayValue([]byte(v.text))
 	case Whole:
-		p = parquet.Int64Value(v.Whole())
+		return parquet.Int64Value(v.Whole())
 	case Real:
-		p = parquet.DoubleValue(v.Real())
+		return parquet.DoubleValue(v.Real())
 	case Flag:
-		p = parquet.BooleanValue(v.Flag())
+		return parquet.BooleanValue(v.Flag())
 	}
-	return p.Level(0, 1, column)
+	return parquet.NullValue()
 }

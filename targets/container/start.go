@@ -219,7 +219,10 @@ func (p *running) how(code int64) error {
 	case err == nil && c.Container.State != nil && c.Container.State.Error != "":
 		return fmt.Errorf("exit status %d: %s", code, c.Container.State.Error)
 	}
-	return fmt.Errorf("exit status %d", code)
+	if err := targets.ExitStatus(int(code)); err != nil {
+		return err
+	}
+	return errors.New("exit status 0")
 }
 
 // logWait is how long the last of a log may take after the container's end.

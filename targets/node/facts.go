@@ -87,3 +87,11 @@ func meminfo(name string) uint64 {
 	n, _ := strconv.ParseUint(kib, 10, 64)
 	return n << 10
 }
+
+// oomKills is how many processes the kernel has killed for want of memory, 0 where it does
+// not say.
+func oomKills() uint64 {
+	b, _ := os.ReadFile("/proc/vmstat")
+	n, _ := strconv.ParseUint(pairs(string(b))["oom_kill"], 10, 64)
+	return n
+}

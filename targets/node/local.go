@@ -111,5 +111,5 @@ func (Local) Listener(_ context.Context, port int) (*targets.Listener, error) { 
 
 // Memory is this machine's memory, zero where the system has no /proc.
 func (Local) Memory(context.Context) (targets.Memory, error) {
-	return targets.Memory{Total: meminfo("MemTotal"), Available: meminfo("MemAvailable"), Resident: resident()}, nil
+	return targets.Memory{Total: meminfo("MemTotal"), Available: meminfo("MemAvailable"), Resident: resident(), OOMKills: oomKills()}, nil
 }

@@ -124,7 +124,8 @@ func (n *SSH) Memory(ctx context.Context) (targets.Memory, error) {
 	}
 	v := pairs(said)
 	pages, _ := strconv.ParseUint(v["resident"], 10, 64)
-	return targets.Memory{Total: kib(v["MemTotal"]), Available: kib(v["MemAvailable"]), Resident: pages * b.page}, nil
+	kills, _ := strconv.ParseUint(v["oom_kill"], 10, 64)
+	return targets.Memory{Total: kib(v["MemTotal"]), Available: kib(v["MemAvailable"]), Resident: pages * b.page, OOMKills: kills}, nil
 }
 
 // processesOf reads what describe in remote/lib.sh prints.

@@ -38,7 +38,7 @@ func TestFactsOf(t *testing.T) {
 
 func TestExitOf(t *testing.T) {
 	for text, want := range map[string]string{
-		"exit 0\n": "<nil>", "tail: x\nexit 4": "exit status 4", "exit 137\n": "exit status 137: signal 9",
+		"exit 0\n": "<nil>", "tail: x\nexit 4": "exit status 4", "exit 137\n": "exit status 137: signal: killed",
 		"": errDetached.Error(), "tail: file truncated": errDetached.Error(), "exit x": "exit status x",
 	} {
 		if got := fmt.Sprint(exitOf(text)); got != want {

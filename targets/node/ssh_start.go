@@ -211,15 +211,10 @@ func exitOf(text string) error {
 	line = line[strings.LastIndexByte(line, '\n')+1:]
 	if code, ok := strings.CutPrefix(line, "exit "); ok {
 		n, err := strconv.Atoi(code)
-		switch {
-		case err != nil:
+		if err != nil {
 			return fmt.Errorf("exit status %s", code)
-		case n > 128:
-			return fmt.Errorf("exit status %d: signal %d", n, n-128)
-		case n > 0:
-			return fmt.Errorf("exit status %d", n)
 		}
-		return nil
+		return targets.ExitStatus(n)
 	}
 	if line == "gone" {
 		return errors.New("it is gone, and nobody knows how it ended: the node was started anew, or it was killed with all that watched it")

@@ -187,7 +187,7 @@ func TestSSHStart(t *testing.T) {
 			t.Fatal(out, err)
 		}
 		ended(p)
-		if p.Err() == nil || p.Err().Error() != "exit status 137: signal 9" {
+		if p.Err() == nil || p.Err().Error() != "exit status 137: signal: killed" {
 			t.Errorf("%v", p.Err())
 		}
 	})

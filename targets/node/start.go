@@ -54,7 +54,7 @@ func (n Local) Start(ctx context.Context, c targets.Cmd) (targets.Proc, error) {
 	}
 	p.started = started(cmd.Process.Pid)
 	go func() {
-		p.err = cmd.Wait()
+		p.err = exitError(cmd.Wait())
 		close(p.done)
 		select {
 		case <-written:

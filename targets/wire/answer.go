@@ -94,11 +94,46 @@ func (a *answer) feed(b []byte, at int64) (ended bool) {
 				}
 			}
 		default:
+			if rest, ok := a.usual(b); ok {
+				b = rest
+				break
+			}
 			b = a.line(b)
 		}
 	}
 	a.extra = a.extra || len(b) > 0
 	return a.state == atEnd
+}
+
+// usual takes what servers put around a chunk, a bare size and an empty line, when it has come
+// whole: that is most of an answer's lines.
+func (a *answer) usual(b []byte) (rest []byte, ok bool) {
+	if len(a.pending) > 0 || a.state != inSize && a.state != inGap {
+		return nil, false
+	}
+	i, n := 0, int64(0)
+	if a.state == inSize {
+		for i < len(b) && i < 8 {
+			digit, ok := hexDigit(b[i])
+			if !ok {
+				break
+			}
+			n = n<<4 | int64(digit)
+			i++
+		}
+	}
+	if len(b) < i+2 || b[i] != '\r' || b[i+1] != '\n' {
+		return nil, false
+	}
+	switch {
+	case a.state == inGap:
+		a.state = inSize
+	case n > 0:
+		a.state, a.left = inChunk, n
+	default:
+		return nil, false // the last one, or none
+	}
+	return b[i+2:], true
 }
 
 // line takes a line of what is not body and returns what is behind it.

@@ -27,6 +27,10 @@ type parser struct {
 func (p *parser) feed(b []byte, at int64) error {
 	for len(b) > 0 {
 		if len(p.line) == 0 {
+			if b[0] == '\n' { // between events
+				b = b[1:]
+				continue
+			}
 			if value, rest, ok := p.like.match(b); ok {
 				p.token(at)
 				if p.like.thinks {

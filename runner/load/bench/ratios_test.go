@@ -63,7 +63,7 @@ func build(t *testing.T) *bench {
 		t.Skip("skipped: server and client need a core each")
 	}
 	b := &bench{t: t, dir: t.TempDir()}
-	for _, name := range []string{"server", "reader", "open"} {
+	for _, name := range []string{"server", "reader", "open", "floor"} {
 		if out, err := exec.Command("cc", "-O2", "-o", filepath.Join(b.dir, name), "testdata/"+name+".c", "-lm").CombinedOutput(); err != nil {
 			t.Fatalf("cc %s.c: %v\n%s", name, err, out)
 		}
@@ -247,16 +247,21 @@ func (b *bench) scenario(name, text string) *os.ProcessState {
 }
 
 // poisson is how late an open loop sends: a C client that does nothing else, and sparkrun.
-// What the machine itself does to a thread that sleeps is in both.
+// The machine's own part is in both: a program that only watches the clock shows it.
 func (b *bench) poisson() {
 	const rate, seconds = 2000, 20
 	fmt.Printf("\nPoisson arrivals, %d a second for %d s, 19 tokens each; lateness of sending, one client core (ms)\n%-52s %8s %8s %8s\n", rate, seconds, "client", "p50", "p99", "max")
 	for range 2 {
+		late := func(client, program string, args ...string) {
+			var p50, p99, most float64
+			args = append(args, fmt.Sprint(rate), fmt.Sprint(seconds))
+			_, _ = fmt.Sscan(b.client(exec.Command(filepath.Join(b.dir, program), args...)), &p50, &p99, &most)
+			fmt.Printf("%-52s %8.3f %8.3f %8.3f\n", client, p50, p99, most)
+		}
+		late("nothing is sent: C, spins on the clock", "floor")
 		port, _, stop := b.serve(19, 30_000, "even")
-		var p50, p99, most float64
-		_, _ = fmt.Sscan(b.client(exec.Command(filepath.Join(b.dir, "open"), port, fmt.Sprint(rate), fmt.Sprint(seconds))), &p50, &p99, &most)
+		late("C epoll, one thread", "open", port)
 		stop()
-		fmt.Printf("%-52s %8.3f %8.3f %8.3f\n", "C epoll, one thread", p50, p99, most)
 		port, _, stop = b.serve(19, 30_000, "even")
 		b.scenario("poisson", fmt.Sprintf(`
 server "engine" {

@@ -1,0 +1,244 @@
+package sinks
+
+import (
+	"archive/zip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/xuri/excelize/v2"
+)
+
+// TestExcel opens the workbook with the library's reader.
+func TestExcel(t *testing.T) {
+	dir, _ := play(t, "excel", nil)
+	f, err := excelize.OpenFile(filepath.Join(dir, "report.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got := strings.Join(f.GetSheetList(), ","); got != "Summary,Charts,chat,Parameters,Raw data" {
+		t.Errorf("sheets %s", got)
+	}
+	summary, err := f.GetRows("Summary")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string][]string{}
+	for _, r := range summary {
+		if len(r) > 2 {
+			found[r[0]+" "+r[1]] = r[2:]
+		}
+	}
+	if h := found["benchmark.chat "]; strings.Join(h, ",") != "vllm,sglang" {
+		t.Errorf("engines as columns: %v", h)
+	}
+	if v := found["ttft_ms.p50 users=4"]; len(v) != 2 || v[0] != "41.00" || v[1] != "failed" {
+		t.Errorf("ttft_ms.p50 under 4 users: %v", v)
+	}
+	if m := found["suspect benchmark.chat[server=vllm,users=4]#1"]; strings.Join(m, ",") != "steady,not_steady,the output-token rate rose" {
+		t.Errorf("marks with their sentence: %v", m)
+	}
+	raw, err := f.GetRows("Raw data")
+	if err != nil || len(raw) != 151 {
+		t.Fatalf("%d rows of raw data, want a header and 150; %v", len(raw), err)
+	}
+	if raw[0][0] != "cell" || raw[1][0] != "benchmark.chat[server=vllm,users=16]#1" {
+		t.Errorf("raw data begins %v, %v", raw[0][:2], raw[1][:2])
+	}
+	bench, err := f.GetRows("chat")
+	if err != nil || len(bench) != 5 {
+		t.Errorf("%d rows for four cells, %v", len(bench), err)
+	}
+}
+
+// TestExcelCharts: an engine is a line of the charts, its points along the load, and what
+// they draw stands beside them.
+func TestExcelCharts(t *testing.T) {
+	dir, _ := play(t, "excel", nil)
+	f, err := excelize.OpenFile(filepath.Join(dir, "report.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := f.GetRows("Charts", excelize.Options{RawCellValue: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range rows[:5] {
+		got = append(got, strings.Join(r[dataColumn-1:dataColumn+3], " "))
+	}
+	// The run has 16 before 4; the last cell has failed and has no numbers.
+	want := []string{"benchmark.chat users output tokens/s TTFT p50 (ms)", "vllm 4 436 41", "vllm 16 436 40", "sglang 4", "sglang 16 436 42"}
+	for i := range want {
+		if !strings.HasPrefix(got[i], want[i]) {
+			t.Errorf("row %d of the charts' numbers is %q, want %q", i, got[i], want[i])
+		}
+	}
+	b, err := exec.Command("unzip", "-l", filepath.Join(dir, "report.xlsx")).Output()
+	if n := strings.Count(string(b), "xl/charts/chart"); err == nil && n != len(excelCharts) {
+		t.Errorf("%d charts, want %d", n, len(excelCharts))
+	}
+}
+
+// TestChartColours: each engine's line has a colour of its own, that of its points; excelize takes
+// it from the series.
+func TestChartColours(t *testing.T) {
+	dir, _ := play(t, "excel", nil)
+	z, err := zip.OpenReader(filepath.Join(dir, "report.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	f, err := z.Open("xl/charts/chart1.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, colour := range lineColours[:2] {
+		if !strings.Contains(string(b), `<spPr><a:ln cap="rnd" w="22225"><a:solidFill><a:srgbClr val="`+colour) {
+			t.Errorf("no line is %s", colour)
+		}
+	}
+}
+
+// TestExcelFillsSheets: what does not fit on a sheet of raw data goes on the next.
+func TestExcelFillsSheets(t *testing.T) {
+	defer func(n int) { mostRawRows = n }(mostRawRows)
+	mostRawRows = 100
+	dir, _ := play(t, "excel", nil) // 150 requests
+	f, err := excelize.OpenFile(filepath.Join(dir, "report.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	first, _ := f.GetRows("Raw data")
+	second, err := f.GetRows("Raw data 2")
+	if err != nil || len(first) != 100 || len(second) != 52 || first[0][0] != second[0][0] {
+		t.Errorf("%d and %d rows, %v", len(first), len(second), err)
+	}
+}
+
+// TestExcelAgainstSummary: every cell of the benchmark's sheet and of the summary's grid is what
+// summary.json has there, empty where that has null.
+func TestExcelAgainstSummary(t *testing.T) {
+	dir, _ := play(t, "excel", nil)
+	f, err := excelize.OpenFile(filepath.Join(dir, "report.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	jsonDir, _ := play(t, "json", nil)
+	b, err := os.ReadFile(filepath.Join(jsonDir, "results.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var summary struct{ Cells []map[string]any }
+	if err := json.Unmarshal(b, &summary); err != nil {
+		t.Fatal(err)
+	}
+	alike := func(a, b float64) bool { return math.Abs(a-b) <= 1e-13*math.Abs(b) } // 15 digits are shown
+	// at is the path that a column is named after, as the file has it.
+	at := func(cell map[string]any, column string) (any, bool) {
+		for _, group := range []string{"", "metrics.", "throughput."} {
+			var v any = cell
+			ok := true
+			for _, key := range strings.Split(group+column, ".") {
+				m, is := v.(map[string]any)
+				if !is {
+					ok = v == nil && m == nil // below null all is null
+					v = nil
+					break
+				}
+				if v, ok = m[key]; !ok {
+					break
+				}
+			}
+			if ok {
+				return v, true
+			}
+		}
+		return nil, false
+	}
+	rows, err := f.GetRows("chat", excelize.Options{RawCellValue: true})
+	if err != nil || len(rows) != 1+len(summary.Cells) {
+		t.Fatalf("%d rows of %d cells, %v", len(rows), len(summary.Cells), err)
+	}
+	compared := 0
+	for i, cell := range summary.Cells {
+		for n, column := range rows[0] {
+			got := ""
+			if n < len(rows[i+1]) {
+				got = rows[i+1][n]
+			}
+			if axis, ok := strings.CutPrefix(column, "axis_"); ok {
+				column = "matrix." + axis
+			}
+			if column == "cell" {
+				column = "address"
+			}
+			want, ok := at(cell, column)
+			switch w := want.(type) {
+			case []any, map[string]any: // marks are their names
+				continue
+			case nil:
+				if got != "" && ok {
+					t.Errorf("%s of %s is %q, and null in the summary", column, rows[i+1][0], got)
+				}
+			case float64:
+				v, err := strconv.ParseFloat(got, 64)
+				if err != nil || !alike(v, w) {
+					t.Errorf("%s of %s is %q, and %v in the summary", column, rows[i+1][0], got, w)
+				}
+				compared++
+			default:
+				if got != fmt.Sprint(w) {
+					t.Errorf("%s of %s is %q, and %v in the summary", column, rows[i+1][0], got, w)
+				}
+				compared++
+			}
+		}
+	}
+	if compared < 400 {
+		t.Errorf("only %d values were compared", compared)
+	}
+	// The grid: a row a number and load, a column an engine.
+	grid, err := f.GetRows("Summary", excelize.Options{RawCellValue: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared = 0
+	for _, row := range grid {
+		if len(row) != 4 || !strings.HasPrefix(row[1], "users=") {
+			continue
+		}
+		for k, engine := range []string{"vllm", "sglang"} {
+			for _, cell := range summary.Cells {
+				if m := cell["matrix"].(map[string]any); m["server"] != engine || "users="+m["users"].(string) != row[1] {
+					continue
+				}
+				if want, ok := at(cell, row[0]); ok && want != nil && row[0] != "verdict" {
+					if v, err := strconv.ParseFloat(row[2+k], 64); err != nil || !alike(v, want.(float64)) {
+						t.Errorf("%s %s of %s is %q, and %v in the summary", row[0], row[1], engine, row[2+k], want)
+					}
+					compared++
+				}
+			}
+		}
+	}
+	if compared < 20 {
+		t.Errorf("only %d values of the grid were compared", compared)
+	}
+}
