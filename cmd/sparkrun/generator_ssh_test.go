@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -147,4 +148,32 @@ func TestGeneratorLosesANode(t *testing.T) {
 		t.Errorf("%d cells skipped; it was tried %d times\n%s", skipped, n, out)
 	}
 	c.nothingLeft(t)
+}
+
+// TestDoctorOfLoadNodes: a node that load comes from is asked for what workers need, and not
+// for what servers do.
+func TestDoctorOfLoadNodes(t *testing.T) {
+	t.Parallel()
+	other := t.TempDir() // a machine of another kind, by what it says of itself
+	if err := os.WriteFile(filepath.Join(other, "uname"), []byte("#!/bin/sh\n[ \"$1\" = -m ] && echo s390x || exec /bin/uname \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := newCluster(t, sshGenerator("generator {\n  nodes = [node.spark1, node.spark2]\n}", "nodes = [node.spark2]"), "", sshtest.Options{Config: "SetEnv PATH=" + other + ":/usr/bin:/bin"})
+	out, err := c.sparkrun(t, "", "doctor", "scenario.hcl")
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for _, p := range []string{
+		`(?m)^ok +spark1 +\S+: linux/s390x`, `note +spark1 workers +they are not this program.*sparkrun for linux/s390x with --worker-binary`, `spark1 disk`,
+		`ok +spark2 workers +they are this program`, `ok +spark2 +its servers are reached at 127\.0\.0\.3`, `spark2 memory`,
+	} {
+		if !regexp.MustCompile(p).MatchString(out) {
+			t.Errorf("no match for %s in\n%s", p, out)
+		}
+	}
+	for _, p := range []string{"127.0.0.2", "spark1 memory", "spark1 GPU", "spark1 containers"} {
+		if strings.Contains(out, p) {
+			t.Errorf("there is %q in\n%s", p, out)
+		}
+	}
 }

@@ -157,19 +157,25 @@ func (e *engine) phase(i int) bool {
 	goOn := true
 	for {
 		now := e.Clock.Now()
+		behind := false
 		if e.over(p, start, now) {
-			if pacer != nil && p.Duration > 0 && !e.early && !e.stable.reached() {
-				e.overdue(p, pacer, &arrival, start)
+			if behind = pacer != nil && e.behind(p, pacer, arrival, start); !behind {
+				break
 			}
-			break
 		}
 		if e.stopped() || e.outcome.Aborted != "" || e.err != nil {
 			goOn = false
 			break
 		}
+		if behind && now >= e.end(p, start)+int64(overdueFor) && e.tooLate(p, pacer, &arrival, start) {
+			continue
+		}
 		wake := e.deadline(p, start, now)
 		// What is due until then is given to the Doer, but nothing that a limit comes before.
 		horizon := min(now+int64(e.Lead), wake-1)
+		if behind {
+			horizon = e.end(p, start) - 1
+		}
 		if e.waiting.Len() > 0 {
 			wake = min(wake, e.ahead(e.waiting[0].at, now))
 		}
@@ -183,7 +189,7 @@ func (e *engine) phase(i int) bool {
 			e.poll()
 			continue
 		}
-		if e.idle(pacer, arrival) {
+		if behind || e.idle(pacer, arrival) {
 			break // nothing left to send, ever
 		}
 		e.wait(wake)
@@ -218,6 +224,28 @@ func (e *engine) over(p *plan.Phase, start, now int64) bool {
 		return p.MinRequests == 0 || e.Gate == nil && e.finished >= p.MinRequests
 	}
 	return false
+}
+
+// end is when time alone ends a phase.
+func (e *engine) end(p *plan.Phase, start int64) int64 {
+	at := int64(math.MaxInt64)
+	for _, d := range []time.Duration{p.Duration, p.MaxDuration} {
+		if d > 0 {
+			at = min(at, start+int64(d))
+		}
+	}
+	return at
+}
+
+// behind reports whether an arrival is not sent though time has ended its phase only after
+// it: the machine was away in between. It is sent late, as one in the middle would be.
+func (e *engine) behind(p *plan.Phase, pacer Pacer, arrival, start int64) bool {
+	end := e.end(p, start)
+	if e.early || e.stable.reached() || e.told > e.current || e.Clock.Now() < end || p.Requests > 0 && e.sent >= e.Share.Quota(p, p.Requests) {
+		return false
+	}
+	at, ok := pacer.Next(time.Duration(end-start), arrival)
+	return ok && start+int64(at) < end
 }
 
 // deadline is the next moment at which a limit of time is reached.

@@ -104,6 +104,56 @@ func TestClosedLoop(t *testing.T) {
 	}
 }
 
+// away is a source during whose n-th conversation the machine is away for a while.
+type away struct {
+	script
+	n    int64
+	long time.Duration
+}
+
+func (a away) Open(i int64) (Conversation, error) {
+	if i == a.n {
+		time.Sleep(a.long)
+	}
+	return a.script.Open(i)
+}
+
+// TestLateAtTheEnd: what was due before the end of a phase is sent, or unsent, also when the
+// machine comes back only after the end; nothing that would have been due later.
+func TestLateAtTheEnd(t *testing.T) {
+	tenth := 100 * time.Millisecond
+	for name, want := range map[string]struct {
+		phase    plan.Phase
+		source   away
+		all, bad int
+	}{
+		"requests":        {plan.Phase{Duration: time.Second, RateOf: "requests"}, away{script{turns: 1}, 6, time.Second}, 10, 0},
+		"max_duration":    {plan.Phase{Duration: 2 * time.Second, MaxDuration: time.Second, RateOf: "requests"}, away{script{turns: 1}, 6, 1500 * time.Millisecond}, 10, 0},
+		"far behind":      {plan.Phase{Duration: time.Second, RateOf: "requests"}, away{script{turns: 1}, 6, 5 * time.Second}, 10, 3},
+		"conversations":   {plan.Phase{Duration: time.Second, RateOf: "conversations"}, away{script{turns: 1}, 6, time.Second}, 10, 0},
+		"max_concurrency": {plan.Phase{Duration: time.Second, RateOf: "requests", MaxInFlight: 2}, away{script{turns: 1}, 6, time.Second}, 10, 2},
+		"as many":         {plan.Phase{Duration: time.Second, Requests: 8, RateOf: "requests"}, away{script{turns: 1}, 6, time.Second}, 8, 0},
+		"no more data":    {plan.Phase{Duration: time.Second, RateOf: "requests"}, away{script{turns: 1, limit: 8}, 6, time.Second}, 8, 0},
+	} {
+		want.phase.Name, want.phase.Rate, want.phase.Arrival = "steady", closed(10), "constant"
+		for _, lead := range []time.Duration{0, Lead} {
+			got, out := play(t, Config{Phases: []plan.Phase{want.phase}, Source: want.source, Lead: lead}, tenth+tenth/2)
+			bad := 0
+			for i, r := range got {
+				if r.Status == record.Unsent {
+					bad++
+				}
+				if due := r.Scheduled - out.Phases[0].Start; due >= int64(time.Second) || due%int64(tenth) != 0 {
+					t.Errorf("%s: request %d of the phase was due at %v", name, i, time.Duration(due))
+				}
+			}
+			if len(got) != want.all || bad != want.bad {
+				t.Errorf("%s, lead %v: %d requests, %d of them unsent; want %d and %d", name, lead, len(got), bad, want.all, want.bad)
+			}
+		}
+	}
+}
+
 func TestRequestsAndCarryOver(t *testing.T) {
 	got, out := play(t, Config{Phases: []plan.Phase{
 		{Name: "warmup", Requests: 6, Concurrency: closed(4)},
@@ -278,56 +328,5 @@ func TestStop(t *testing.T) {
 	})
 	if len(kept) != 6 {
 		t.Errorf("%d requests: 2 at a time until 2.5 s, those in flight finish: 6", len(kept))
-	}
-}
-
-// stalls opens a conversation only after a while.
-type stalls struct {
-	Source
-	at    int64
-	after time.Duration
-}
-
-func (s stalls) Open(i int64) (Conversation, error) {
-	if i == s.at {
-		time.Sleep(s.after)
-	}
-	return s.Source.Open(i)
-}
-
-// TestOverdue: a loop that gets round to the last arrivals of a phase only after its end sends
-// them late, and far too late has them as unsent: none is missed.
-func TestOverdue(t *testing.T) {
-	for _, lead := range []time.Duration{0, Lead} {
-		for _, c := range []struct {
-			stall                   time.Duration
-			requests                int64
-			ok, afterTheEnd, unsent int
-		}{
-			{0, 0, 20, 0, 0},
-			{2500 * time.Millisecond, 0, 20, 4, 0},
-			{3 * time.Second, 0, 17, 1, 3}, // that which waited for its conversation is sent
-			{2500 * time.Millisecond, 18, 18, 2, 0},
-		} {
-			got, out := play(t, Config{Lead: lead, Source: stalls{script{turns: 1}, 16, c.stall}, Phases: []plan.Phase{
-				{Duration: 2 * time.Second, Requests: c.requests, Rate: closed(10), Arrival: "constant", RateOf: "requests"}}}, time.Millisecond)
-			ok, after, unsent := 0, 0, 0
-			for _, r := range got {
-				switch {
-				case r.Scheduled >= out.Phases[0].Start+int64(2*time.Second):
-					t.Errorf("%s was due after the phase", r.ID)
-				case r.Status == record.Unsent:
-					unsent++
-				case r.Status == record.OK:
-					ok++
-					if r.Sent >= out.Phases[0].Start+int64(2*time.Second) {
-						after++
-					}
-				}
-			}
-			if ok != c.ok || after != c.afterTheEnd || unsent != c.unsent || out.Phases[0].Scheduled != int64(ok+unsent) {
-				t.Errorf("lead %v, %+v: %d ok, %d of them sent after the end, %d unsent, the phase %+v", lead, c, ok, after, unsent, out.Phases[0])
-			}
-		}
 	}
 }

@@ -131,37 +131,26 @@ func (e *engine) openLoop(p *plan.Phase, pacer Pacer, arrival *int64, start, now
 	return true, wake
 }
 
-// overdueFor is how long after its end the arrivals of a phase are still sent that were due
-// in it. A client that is further behind would go on for as long as it is behind.
+// overdueFor is how long after the end of its phase an arrival is still sent that was due in it.
+// A client that is further behind would go on for as long as it is behind, into the next phase.
 const overdueFor = time.Second
 
-// overdue takes the arrivals that were due before the end of an open loop's phase and that the
-// loop did not get round to: they are late as any other would be, or unsent, but never missing.
-func (e *engine) overdue(p *plan.Phase, pacer Pacer, arrival *int64, start int64) {
-	end := start + int64(p.Duration)
-	for !e.stopped() && e.outcome.Aborted == "" && e.err == nil {
-		now := e.Clock.Now()
-		if now < end || p.Requests > 0 && e.sent >= e.Share.Quota(p, p.Requests) {
-			return // something else ended it
-		}
-		at, ok := pacer.Next(p.Duration, *arrival)
-		if due := start + int64(at); !ok || due >= end {
-			return
-		} else if now >= end+int64(overdueFor) {
-			var d *dialogue
-			if p.Replay { // arrival n is the dataset's n-th conversation
-				if d = e.begin(p); d == nil {
-					return
-				}
-				e.open_--
-			}
-			e.unsent(d, due, "the client was so far behind that the phase had ended more than a second ago")
-			*arrival++
-		} else if moved, _ := e.openLoop(p, pacer, arrival, start, now, end-1, end); !moved {
-			return
-		}
-		e.poll()
+// tooLate has the next arrival of a phase as unsent; false where no conversation is left for it.
+func (e *engine) tooLate(p *plan.Phase, pacer Pacer, arrival *int64, start int64) bool {
+	if !e.canBegin(p) {
+		return false
 	}
+	var d *dialogue
+	if p.Replay { // arrival n is the dataset's n-th conversation
+		if d = e.begin(p); d == nil {
+			return false
+		}
+		e.open_--
+	}
+	at, _ := pacer.Next(0, *arrival)
+	e.unsent(d, start+int64(at), fmt.Sprintf("the client was so far behind that its phase had ended %v before its turn came", overdueFor))
+	*arrival++
+	return true
 }
 
 // idle reports whether a phase has nothing to send now and never will.

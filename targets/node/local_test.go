@@ -19,12 +19,7 @@ import (
 	"sparkrun/targets"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// The library never answers one who asks for a session while the connection's end is
-		// being noticed (see SSH.session), and there is no way to tell it to.
-		goleak.IgnoreAnyFunction("golang.org/x/crypto/ssh.(*mux).openChannel"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // output is a buffer that a process writes and a test reads.
 type output struct {

@@ -277,8 +277,8 @@ func (n *SSH) session(ctx context.Context) (*goph.Cmd, *link, func(), error) {
 				return nil, nil, nil, n.fault(err)
 			}
 		case <-l.dead:
-			// An answer may never come: one that was asked for while the connection's end was
-			// being noticed is waited for by nobody but us. take opens another, or says why.
+			// An answer may never come to one who asks while the connection's end is being
+			// noticed (see ending). take opens another, or says why.
 			n.give(l)
 		case <-ctx.Done():
 			l.ended.Go(func() { // it may be opened yet

@@ -237,7 +237,8 @@ func handshake(ctx context.Context, conn net.Conn, h hop) (*goph.Client, error) 
 	var refused error // of the host key: x/crypto gives its text only
 	at := net.JoinHostPort(h.settings.hostName, strconv.Itoa(h.settings.port))
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	c, channels, requests, err := ssh.NewClientConn(conn, at, &ssh.ClientConfig{
+	under := &ending{Conn: conn}
+	c, channels, requests, err := ssh.NewClientConn(under, at, &ssh.ClientConfig{
 		User: h.settings.user, Auth: who.auth(), HostKeyAlgorithms: keys.algorithms,
 		HostKeyCallback: func(host string, remote net.Addr, key ssh.PublicKey) error {
 			refused = keys.callback(host, remote, key)
@@ -250,6 +251,7 @@ func handshake(ctx context.Context, conn net.Conn, h hop) (*goph.Client, error) 
 	}
 	switch {
 	case err == nil:
+		under.client.Store(&c)
 		return &goph.Client{Client: ssh.NewClient(c, channels, requests), Config: &goph.Config{User: h.settings.user, Addr: h.settings.hostName, Port: uint(h.settings.port), Auth: who.auth()}}, nil
 	case refused != nil:
 		err = refused

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +32,8 @@ func newDoctorCommand(env *Env) *cobra.Command {
 		Long: `Asks this machine what a run needs of it: the results folder, disk, memory, GPUs, the
 container engine, what runs have left, another sparkrun on the PATH. With a scenario also
 its nodes, over SSH, and what its servers need: their programs, images and ports, and
-whether those with a url answer. Nothing is started or changed.
+whether those with a url answer. A node that only load comes from is asked for what workers
+need. Nothing is started or changed.
 
 Each line is ok, note (worth knowing), or fail with what to do. Exit code 1 if one fails.`,
 		Example: "  sparkrun doctor\n  sparkrun doctor sweep.hcl --only server=vllm",
@@ -50,7 +52,7 @@ Each line is ok, note (worth knowing), or fail with what to do. Exit code 1 if o
 			ctx := context.Background()
 			d.machine(ctx, out)
 			for _, name := range d.tools.Nodes {
-				d.node(ctx, name)
+				d.node(ctx, name, p)
 			}
 			d.strays(ctx)
 			for _, other := range others(env) {
@@ -123,8 +125,8 @@ func (d *doctor) machine(ctx context.Context, out string) {
 	d.resources(ctx, "", "local", n, facts)
 }
 
-// node asks a node of the scenario what its servers need of it.
-func (d *doctor) node(ctx context.Context, name string) {
+// node asks a node of the scenario what its servers need of it, and the workers of the load.
+func (d *doctor) node(ctx context.Context, name string, p *plan.Plan) {
 	n, err := d.tools.Node(name)
 	var facts targets.Facts
 	if err == nil {
@@ -135,12 +137,27 @@ func (d *doctor) node(ctx context.Context, name string) {
 		d.silent[name] = true
 		return
 	}
+	d.disk(ctx, name+" disk", n)
+	if loads(p, name) {
+		d.worker(name, facts)
+	}
+	if !serves(p, name) {
+		return
+	}
 	if remote, ok := n.(targets.Remote); ok {
 		address, err := remote.Address()
 		d.check(name, err, "its servers are reached at %s", address)
-		d.disk(ctx, name+" disk", n)
 	}
 	d.resources(ctx, name+" ", name, n, facts)
+}
+
+// worker says whether this program can be what the workers on a node are.
+func (d *doctor) worker(name string, facts targets.Facts) {
+	if facts.OS != runtime.GOOS || facts.Arch != runtime.GOARCH {
+		d.say("note", name+" workers", "they are not this program, which is for %s/%s: give apply the file of sparkrun for %s/%s with --worker-binary", runtime.GOOS, runtime.GOARCH, facts.OS, facts.Arch)
+		return
+	}
+	d.say("ok", name+" workers", "they are this program, which is brought there")
 }
 
 // disk asks a node for the space that is left where the user's caches are.

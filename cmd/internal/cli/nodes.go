@@ -119,18 +119,17 @@ func (n *nodes) close() {
 
 // usedNodes are the nodes on which a plan starts servers, or workers over SSH.
 func usedNodes(p *plan.Plan) []plan.Node {
-	used := map[string]bool{}
-	for _, s := range p.Sessions {
-		for _, n := range s.Nodes {
-			used[n] = true
-		}
-	}
-	if g := p.Generator; g != nil && g.Launcher == "ssh" {
-		for _, n := range g.Nodes {
-			used[n] = true
-		}
-	}
-	return slices.DeleteFunc(slices.Clone(p.Nodes), func(n plan.Node) bool { return !used[n.Name] })
+	return slices.DeleteFunc(slices.Clone(p.Nodes), func(n plan.Node) bool { return !serves(p, n.Name) && !loads(p, n.Name) })
+}
+
+// serves reports whether a plan starts a server on a node.
+func serves(p *plan.Plan, node string) bool {
+	return slices.ContainsFunc(p.Sessions, func(s plan.Session) bool { return slices.Contains(s.Nodes, node) })
+}
+
+// loads reports whether a plan starts workers on a node over SSH.
+func loads(p *plan.Plan, node string) bool {
+	return p.Generator != nil && p.Generator.Launcher == "ssh" && slices.Contains(p.Generator.Nodes, node)
 }
 
 // nodesOf are the nodes of a run, as it wrote them down; none where it has not.
