@@ -298,6 +298,11 @@ func TestVariables(t *testing.T) {
 	if _, diags := scenario.Load(o); !strings.Contains(diags.Error(), "no variable") {
 		t.Errorf("an unknown variable: %v", diags)
 	}
+	o = options(map[string]string{"s.hcl": text}, "s.hcl")
+	o.Vars = []scenario.VarSetting{{Name: "n", Value: "1,x"}}
+	if _, diags := scenario.Load(o); !strings.Contains(diags.Error(), "--var set n to 1,x: ") || !strings.Contains(diags.Error(), "(n is a list(number))") {
+		t.Errorf("a wrong element: %v", diags)
+	}
 }
 
 // TestSecrets: neither the plan nor an error shows one.

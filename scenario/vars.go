@@ -112,6 +112,9 @@ func (l *loader) setText(v *variable, name, text, source string) {
 		if v.sensitive {
 			shown = schema.Redacted
 		}
+		if whole := typeexpr.TypeString(v.typ); !v.typ.IsPrimitiveType() && v.typ != cty.DynamicPseudoType {
+			err = fmt.Errorf("%w (%s is a %s)", err, name, whole) // the error may be an element's
+		}
 		l.errorf(v.block.DefRange(), "Wrong value of a variable", "%s set %s to %s: %s.", source, name, shown, err)
 		return
 	}
