@@ -70,7 +70,11 @@ func (x *excel) Begin(_ context.Context, r *result.Run) (err error) {
 	if err := x.file.SetSheetName("Sheet1", sheetSummary); err != nil {
 		return err
 	}
-	for _, name := range append(x.benchSheets(), sheetParams) {
+	names := append(x.benchSheets(), sheetParams)
+	if charted(r.Plan) {
+		names = slices.Insert(names, 0, sheetCharts)
+	}
+	for _, name := range names {
 		if _, err := x.file.NewSheet(name); err != nil {
 			return fmt.Errorf("sheet %q: %w", name, err)
 		}

@@ -242,3 +242,34 @@ func TestExcelAgainstSummary(t *testing.T) {
 		t.Errorf("only %d values of the grid were compared", compared)
 	}
 }
+
+// TestExcelLarge: a workbook whose raw data does not fit into memory's share of a sheet (16 MB) has
+// its charts and every row.
+func TestExcelLarge(t *testing.T) {
+	run, cells := sample()
+	few := cells[0].Records
+	for len(cells[0].Records) < 16_000 {
+		cells[0].Records = append(cells[0].Records, few...)
+	}
+	dir, _ := through(t, "excel", nil, run, cells...)
+	f, err := excelize.OpenFile(filepath.Join(dir, "report.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got := strings.Join(f.GetSheetList(), ","); got != "Summary,Charts,chat,Parameters,Raw data" {
+		t.Errorf("sheets %s", got)
+	}
+	rows, err := f.Rows("Raw data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	n := 0
+	for rows.Next() {
+		n++
+	}
+	if want := 1 + len(cells[0].Records) + 100; n != want {
+		t.Errorf("%d rows, want %d", n, want)
+	}
+}
