@@ -62,6 +62,9 @@ func charted(p *plan.Plan) bool {
 // charts is a sheet of native charts, an engine a line, with the numbers that they draw
 // beside them. Benchmarks without an axis of load have none.
 func (x *excel) charts(r *result.Run) error {
+	if !charted(r.Plan) {
+		return nil
+	}
 	row, dataRow := 1, 1
 	for _, b := range r.Plan.Benchmarks {
 		axis, lines := seriesOf(r.Entries, b.Name)
@@ -104,11 +107,8 @@ func (x *excel) charts(r *result.Run) error {
 		}
 		row += (len(excelCharts) + 1) / 2 * chartRows
 	}
-	switch {
-	case row == 1 && charted(r.Plan):
+	if row == 1 {
 		return x.file.SetCellValue(sheetCharts, "A1", "No cell has ended.")
-	case row == 1:
-		return nil
 	}
 	left, _ := excelize.ColumnNumberToName(dataColumn) // small numbers have names
 	right, _ := excelize.ColumnNumberToName(dataColumn + 1 + len(chartNumbers))

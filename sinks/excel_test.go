@@ -43,6 +43,22 @@ func TestExcel(t *testing.T) {
 	if v := found["ttft_ms.p50 users=4"]; len(v) != 2 || v[0] != "41.00" || v[1] != "failed" {
 		t.Errorf("ttft_ms.p50 under 4 users: %v", v)
 	}
+	// What is not ok bears its sign and colour, in the number's format.
+	for i, r := range summary {
+		if len(r) < 4 || r[0] != "ttft_ms.p50" || r[1] != "users=4" {
+			continue
+		}
+		for cell, want := range map[string]string{"C": `#,##0.00"*"`, "D": `#,##0.00"!"`} {
+			id, err := f.GetCellStyle("Summary", fmt.Sprint(cell, i+1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			style, err := f.GetStyle(id)
+			if err != nil || style.CustomNumFmt == nil || *style.CustomNumFmt != want {
+				t.Errorf("%s%d: %+v, %v; want %s", cell, i+1, style, err, want)
+			}
+		}
+	}
 	if m := found["suspect benchmark.chat[server=vllm,users=4]#1"]; strings.Join(m, ",") != "steady,not_steady,the output-token rate rose" {
 		t.Errorf("marks with their sentence: %v", m)
 	}
