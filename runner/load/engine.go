@@ -167,6 +167,9 @@ func (e *engine) phase(i int) bool {
 			goOn = false
 			break
 		}
+		if behind && now >= e.end(p, start)+int64(overdueFor) && e.tooLate(p, pacer, &arrival, start) {
+			continue
+		}
 		wake := e.deadline(p, start, now)
 		// What is due until then is given to the Doer, but nothing that a limit comes before.
 		horizon := min(now+int64(e.Lead), wake-1)

@@ -128,7 +128,8 @@ func TestLateAtTheEnd(t *testing.T) {
 		all, bad int
 	}{
 		"requests":        {plan.Phase{Duration: time.Second, RateOf: "requests"}, away{script{turns: 1}, 6, time.Second}, 10, 0},
-		"max_duration":    {plan.Phase{Duration: 2 * time.Second, MaxDuration: time.Second, RateOf: "requests"}, away{script{turns: 1}, 6, 5 * time.Second}, 10, 0},
+		"max_duration":    {plan.Phase{Duration: 2 * time.Second, MaxDuration: time.Second, RateOf: "requests"}, away{script{turns: 1}, 6, 1500 * time.Millisecond}, 10, 0},
+		"far behind":      {plan.Phase{Duration: time.Second, RateOf: "requests"}, away{script{turns: 1}, 6, 5 * time.Second}, 10, 3},
 		"conversations":   {plan.Phase{Duration: time.Second, RateOf: "conversations"}, away{script{turns: 1}, 6, time.Second}, 10, 0},
 		"max_concurrency": {plan.Phase{Duration: time.Second, RateOf: "requests", MaxInFlight: 2}, away{script{turns: 1}, 6, time.Second}, 10, 2},
 		"as many":         {plan.Phase{Duration: time.Second, Requests: 8, RateOf: "requests"}, away{script{turns: 1}, 6, time.Second}, 8, 0},

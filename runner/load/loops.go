@@ -131,6 +131,28 @@ func (e *engine) openLoop(p *plan.Phase, pacer Pacer, arrival *int64, start, now
 	return true, wake
 }
 
+// overdueFor is how long after the end of its phase an arrival is still sent that was due in it.
+// A client that is further behind would go on for as long as it is behind, into the next phase.
+const overdueFor = time.Second
+
+// tooLate has the next arrival of a phase as unsent; false where no conversation is left for it.
+func (e *engine) tooLate(p *plan.Phase, pacer Pacer, arrival *int64, start int64) bool {
+	if !e.canBegin(p) {
+		return false
+	}
+	var d *dialogue
+	if p.Replay { // arrival n is the dataset's n-th conversation
+		if d = e.begin(p); d == nil {
+			return false
+		}
+		e.open_--
+	}
+	at, _ := pacer.Next(0, *arrival)
+	e.unsent(d, start+int64(at), fmt.Sprintf("the client was so far behind that its phase had ended %v before its turn came", overdueFor))
+	*arrival++
+	return true
+}
+
 // idle reports whether a phase has nothing to send now and never will.
 func (e *engine) idle(pacer Pacer, arrival int64) bool {
 	p := &e.Phases[e.current]
