@@ -89,8 +89,7 @@ func (r *run) coldMethod(srv *server, c *plan.Cell) string {
 
 // needsFresh reports whether the cell wants a cold cache and only a start makes it cold.
 func (r *run) needsFresh(srv *server, c *plan.Cell) bool {
-	cold := c.Cache == plan.CacheCold && !srv.plan.PrefixCacheOff() && !c.Saltable()
-	return cold && (srv.plan.CacheReset == "" || srv.resets != resetWorks || r.Parallelism > 1)
+	return c.NeedsFresh(srv.plan) && (srv.plan.CacheReset == "" || srv.resets != resetWorks || r.Parallelism > 1)
 }
 
 // resetState is what is known of the call that empties a server's prefix cache.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // beginSinks opens every sink before anything is touched.
 func (r *run) beginSinks() error {
 	for _, s := range r.Plan.Sinks {
-		if err := r.Sinks[s.Address].Begin(context.Background(), r.info); err != nil {
+		if err := guarded(func() error { return r.Sinks[s.Address].Begin(context.Background(), r.info) }); err != nil {
 			return fmt.Errorf("open %s: %w", s.Address, err)
 		}
 	}
@@ -29,7 +30,7 @@ func (r *run) sinkCell(c *result.Cell) {
 	r.sinkMu.Lock()
 	defer r.sinkMu.Unlock()
 	for _, s := range r.Plan.Sinks {
-		if err := r.Sinks[s.Address].Cell(r.Control.cleanup, c); err != nil {
+		if err := guarded(func() error { return r.Sinks[s.Address].Cell(r.Control.cleanup, c) }); err != nil {
 			r.problem(fmt.Errorf("write %s to %s: %w", c.Plan.Name, s.Address, err))
 		}
 	}
@@ -46,12 +47,23 @@ func (r *run) endSink(ctx context.Context, t *plan.Task) error {
 	r.info.Interrupted = r.Control.Interrupted()
 	r.info.Ended = time.Now()
 	r.info.Thresholds, _ = result.Thresholds(r.Plan, r.info.Entries, r.Baseline) // end reports the error
-	if err := r.Sinks[t.Subject].End(ctx, r.info); err != nil {
+	if err := guarded(func() error { return r.Sinks[t.Subject].End(ctx, r.info) }); err != nil {
 		err = fmt.Errorf("write %s: %w", t.Subject, err)
 		r.problem(err)
 		return err
 	}
 	return nil
+}
+
+// guarded turns a panic of a sink into its error: it costs neither the cell nor the other
+// sinks, and the run says so.
+func guarded(call func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("internal error: %v (please report it; what was measured is kept, sparkrun export writes it again)\n%s", p, debug.Stack())
+		}
+	}()
+	return call()
 }
 
 // collect returns the entries so far in the order of the plan.

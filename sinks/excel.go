@@ -39,7 +39,7 @@ type excel struct {
 	raw     *excelize.StreamWriter
 	sheets  int // of raw data
 	rows    int // of the last of them, header included
-	styles  struct{ head, number, note, best, bad int }
+	styles  struct{ head, number, suspect, invalid, note, best int }
 }
 
 func init() {
@@ -70,7 +70,11 @@ func (x *excel) Begin(_ context.Context, r *result.Run) (err error) {
 	if err := x.file.SetSheetName("Sheet1", sheetSummary); err != nil {
 		return err
 	}
-	for _, name := range append(x.benchSheets(), sheetParams) {
+	names := append(x.benchSheets(), sheetParams)
+	if charted(r.Plan) {
+		names = slices.Insert(names, 0, sheetCharts)
+	}
+	for _, name := range names {
 		if _, err := x.file.NewSheet(name); err != nil {
 			return fmt.Errorf("sheet %q: %w", name, err)
 		}
@@ -78,19 +82,18 @@ func (x *excel) Begin(_ context.Context, r *result.Run) (err error) {
 	for into, style := range map[*int]*excelize.Style{
 		&x.styles.head:   {Font: &excelize.Font{Bold: true}, Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"E7EEF7"}}},
 		&x.styles.number: {CustomNumFmt: ptr("#,##0.00")},
-		&x.styles.note:   {Font: &excelize.Font{Italic: true, Color: "808080"}},
+		// The sign stands in the format, so that the cell stays a number.
+		&x.styles.suspect: {CustomNumFmt: ptr(`#,##0.00"*"`), Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"FFF2CC"}}},
+		&x.styles.invalid: {CustomNumFmt: ptr(`#,##0.00"!"`), Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"FFC7CE"}}},
+		&x.styles.note:    {Font: &excelize.Font{Italic: true, Color: "808080"}},
 	} {
 		if *into, err = x.file.NewStyle(style); err != nil {
 			return err
 		}
 	}
-	for into, style := range map[*int]*excelize.Style{
-		&x.styles.best: {Font: &excelize.Font{Bold: true, Color: "006100"}, Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"C6EFCE"}}},
-		&x.styles.bad:  {Font: &excelize.Font{Color: "9C0006"}, Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"FFC7CE"}}},
-	} {
-		if *into, err = x.file.NewConditionalStyle(style); err != nil {
-			return err
-		}
+	best := &excelize.Style{Font: &excelize.Font{Bold: true, Color: "006100"}, Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"C6EFCE"}}}
+	if x.styles.best, err = x.file.NewConditionalStyle(best); err != nil {
+		return err
 	}
 	return x.nextRaw()
 }

@@ -3,10 +3,12 @@ package sinks
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/xuri/excelize/v2"
 
 	"sparkrun/runner/result"
+	"sparkrun/scenario/plan"
 )
 
 // excelCharts are the charts of a benchmark: x and y are columns of chartNumbers, -1 is
@@ -41,22 +43,33 @@ const (
 	dataColumn   = 2*chartColumns + 2 // right of the charts, from 1
 )
 
+// charted reports whether a benchmark of the plan has an axis of load, along which charts are
+// drawn. Their sheet must be there before raw data is streamed: afterwards sheets can't be moved.
+func charted(p *plan.Plan) bool {
+	var cells []result.Entry
+	for i := range p.Cells {
+		c := &p.Cells[i]
+		e := result.Entry{Benchmark: c.Address.Benchmark, Matrix: map[string]string{}}
+		for _, a := range c.Address.Axes {
+			e.Axes = append(e.Axes, a.Name)
+			e.Matrix[a.Name] = a.Value
+		}
+		cells = append(cells, e)
+	}
+	return slices.ContainsFunc(p.Benchmarks, func(b plan.Benchmark) bool { axis, _ := seriesOf(cells, b.Name); return axis != "" })
+}
+
 // charts is a sheet of native charts, an engine a line, with the numbers that they draw
 // beside them. Benchmarks without an axis of load have none.
 func (x *excel) charts(r *result.Run) error {
+	if !charted(r.Plan) {
+		return nil
+	}
 	row, dataRow := 1, 1
 	for _, b := range r.Plan.Benchmarks {
 		axis, lines := seriesOf(r.Entries, b.Name)
 		if len(lines) == 0 {
 			continue
-		}
-		if row == 1 {
-			if _, err := x.file.NewSheet(sheetCharts); err != nil {
-				return err
-			}
-			if err := x.file.MoveSheet(sheetCharts, x.benchSheets()[0]); err != nil {
-				return err
-			}
 		}
 		blocks, next, err := x.chartData(b.Name, axis, lines, dataRow)
 		if err != nil {
@@ -95,7 +108,7 @@ func (x *excel) charts(r *result.Run) error {
 		row += (len(excelCharts) + 1) / 2 * chartRows
 	}
 	if row == 1 {
-		return nil
+		return x.file.SetCellValue(sheetCharts, "A1", "No cell has ended.")
 	}
 	left, _ := excelize.ColumnNumberToName(dataColumn) // small numbers have names
 	right, _ := excelize.ColumnNumberToName(dataColumn + 1 + len(chartNumbers))

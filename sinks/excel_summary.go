@@ -52,7 +52,7 @@ func (x *excel) summary(r *result.Run) error {
 					}
 				}
 				s.add(x.styles.number, line...)
-				x.colour(s, path, len(g.columns))
+				x.colour(s, path, g, row)
 				if extents, several := g.extents(row, path); several {
 					s.add(x.styles.note, append([]any{name + " of the repeats", row}, extents...)...)
 				}
@@ -66,6 +66,7 @@ func (x *excel) summary(r *result.Run) error {
 			s.add(0, line...)
 		}
 	}
+	s.add(x.styles.note, "Green: the best of the row. * a repeat is suspect, ! invalid or failed: their marks are below. – too few requests for this number.")
 	x.comparisons(s, r.Entries)
 	x.doubts(s, r.Entries)
 	for i := range r.Entries {
@@ -106,26 +107,37 @@ func (x *excel) summary(r *result.Run) error {
 	return s.err
 }
 
-// colour makes the best engine of the last row stand out, and words instead of a number.
-func (x *excel) colour(s *sheet, path string, engines int) {
-	if s.err != nil {
-		return
+// colour makes the best engine of the last row stand out, and what is not ok: an invalid number
+// is never the best.
+func (x *excel) colour(s *sheet, path string, g *grid, row string) {
+	var sound []string // cells that can be the best
+	for i, c := range g.columns {
+		if s.err != nil {
+			return
+		}
+		at, err := excelize.CoordinatesToCellName(3+i, s.row)
+		if err != nil {
+			s.err = err
+			return
+		}
+		switch verdict := g.verdict(row, c); verdict {
+		case result.OK, "":
+			sound = append(sound, at)
+		case result.Suspect:
+			sound = append(sound, at)
+			s.err = x.file.SetCellStyle(s.name, at, at, x.styles.suspect)
+		default:
+			s.err = x.file.SetCellStyle(s.name, at, at, x.styles.invalid)
+		}
 	}
-	first, _ := excelize.CoordinatesToCellName(3, s.row)
-	last, err := excelize.CoordinatesToCellName(2+engines, s.row)
-	if err != nil {
-		s.err = err
+	if s.err != nil || len(sound) < 2 || path == "requests.success_rate" {
 		return
 	}
 	best := "bottom"
 	if strings.HasPrefix(path, "throughput.") || strings.HasPrefix(path, "goodput.") {
 		best = "top"
 	}
-	rules := []excelize.ConditionalFormatOptions{{Type: "text", Criteria: "containing", Value: "failed", Format: &x.styles.bad}, {Type: "text", Criteria: "containing", Value: "invalid", Format: &x.styles.bad}}
-	if engines > 1 && path != "requests.success_rate" {
-		rules = append(rules, excelize.ConditionalFormatOptions{Type: best, Criteria: "=", Value: "1", Format: &x.styles.best})
-	}
-	s.err = x.file.SetConditionalFormat(s.name, first+":"+last, rules)
+	s.err = x.file.SetConditionalFormat(s.name, strings.Join(sound, " "), []excelize.ConditionalFormatOptions{{Type: best, Criteria: "=", Value: "1", Format: &x.styles.best}})
 }
 
 // comparisons is a line for each pair of servers and number that was compared.

@@ -43,6 +43,22 @@ func TestExcel(t *testing.T) {
 	if v := found["ttft_ms.p50 users=4"]; len(v) != 2 || v[0] != "41.00" || v[1] != "failed" {
 		t.Errorf("ttft_ms.p50 under 4 users: %v", v)
 	}
+	// What is not ok bears its sign and colour, in the number's format.
+	for i, r := range summary {
+		if len(r) < 4 || r[0] != "ttft_ms.p50" || r[1] != "users=4" {
+			continue
+		}
+		for cell, want := range map[string]string{"C": `#,##0.00"*"`, "D": `#,##0.00"!"`} {
+			id, err := f.GetCellStyle("Summary", fmt.Sprint(cell, i+1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			style, err := f.GetStyle(id)
+			if err != nil || style.CustomNumFmt == nil || *style.CustomNumFmt != want {
+				t.Errorf("%s%d: %+v, %v; want %s", cell, i+1, style, err, want)
+			}
+		}
+	}
 	if m := found["suspect benchmark.chat[server=vllm,users=4]#1"]; strings.Join(m, ",") != "steady,not_steady,the output-token rate rose" {
 		t.Errorf("marks with their sentence: %v", m)
 	}
@@ -240,5 +256,36 @@ func TestExcelAgainstSummary(t *testing.T) {
 	}
 	if compared < 20 {
 		t.Errorf("only %d values of the grid were compared", compared)
+	}
+}
+
+// TestExcelLarge: a workbook whose raw data does not fit into memory's share of a sheet (16 MB) has
+// its charts and every row.
+func TestExcelLarge(t *testing.T) {
+	run, cells := sample()
+	few := cells[0].Records
+	for len(cells[0].Records) < 16_000 {
+		cells[0].Records = append(cells[0].Records, few...)
+	}
+	dir, _ := through(t, "excel", nil, run, cells...)
+	f, err := excelize.OpenFile(filepath.Join(dir, "report.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got := strings.Join(f.GetSheetList(), ","); got != "Summary,Charts,chat,Parameters,Raw data" {
+		t.Errorf("sheets %s", got)
+	}
+	rows, err := f.Rows("Raw data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	n := 0
+	for rows.Next() {
+		n++
+	}
+	if want := 1 + len(cells[0].Records) + 100; n != want {
+		t.Errorf("%d rows, want %d", n, want)
 	}
 }

@@ -50,11 +50,24 @@ type htmlData struct {
 	Thresholds    []result.ThresholdResult                  `json:"thresholds"`
 	Distributions map[string]map[string]result.Distribution `json:"distributions"` // by address and phase
 	Timelines     map[string]*result.Timeline               `json:"timelines"`     // by address
+	Differences   []htmlDifference                          `json:"differences"`
+	NotTested     string                                    `json:"notTested"` // what is said where repeats are too few
 	Files         []htmlFile                                `json:"files"`
 	Variables     [][2]string                               `json:"variables"`
 	Servers       [][2]string                               `json:"servers"`
 	MarkDocs      [][2]string                               `json:"markDocs"`
 	MetricDocs    [][2]string                               `json:"metricDocs"`
+}
+
+// htmlDifference is what is known of two servers in a cell, in words.
+type htmlDifference struct {
+	Benchmark string `json:"benchmark"`
+	Cell      string `json:"cell"`
+	Base      string `json:"base"`
+	Other     string `json:"other"`
+	Tested    bool   `json:"tested"`
+	Different bool   `json:"different"`
+	Text      string `json:"text"`
 }
 
 type htmlFile struct {
@@ -174,6 +187,15 @@ func (h *html) End(_ context.Context, r *result.Run) error {
 // results are those of the cells so far; lists are never null in the page's JSON.
 func (d *htmlData) results(r *result.Run, entries []result.Entry, thresholds []result.ThresholdResult) {
 	d.Run, d.Cells, d.Thresholds = r, append([]result.Entry{}, entries...), append([]result.ThresholdResult{}, thresholds...)
+	d.Differences, d.NotTested = []htmlDifference{}, result.NotTested
+	for _, b := range d.Benchmarks {
+		pairs, _ := pairsOf(b, entries)
+		for i := range pairs {
+			c := &pairs[i]
+			decided := c.Numbers[result.Deciding].Different
+			d.Differences = append(d.Differences, htmlDifference{b, cellOf(c), server(c.Base), server(c.Other), decided != nil, decided != nil && *decided, decision(c)})
+		}
+	}
 }
 
 // write writes the page; live is the script of one that is served while the run goes on.

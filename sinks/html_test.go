@@ -54,7 +54,8 @@ func TestHTMLInABrowser(t *testing.T) {
 	if n := strings.Count(text, "<canvas"); n != 11 {
 		t.Errorf("%d charts are drawn, want 11", n)
 	}
-	for _, want := range []string{"<h2>benchmark.chat</h2>", "Simulated: not a measurement", "LAUNCH_EXITED", "the output-token rate rose", "# &lt;/script&gt;&lt;b&gt;not markup&lt;/b&gt;", "(sensitive)"} {
+	for _, want := range []string{"<h2>benchmark.chat</h2>", "Simulated: not a measurement", "LAUNCH_EXITED", "the output-token rate rose", "# &lt;/script&gt;&lt;b&gt;not markup&lt;/b&gt;", "(sensitive)",
+		"most output tokens/s", "Differences between servers: not tested for run-to-run noise", "What these marks mean", "1 of 2 thresholds not met", "2 of 4 cells not ok"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -146,6 +147,7 @@ func TestHTMLHoverAndFilter(t *testing.T) {
 		t.Skip("chromium is not installed (apt-get install chromium)")
 	}
 	run, cells := sample()
+	run.Entries[0].Add("rebooted", "spark1 was started anew") // an invalid cell, of the shortest TTFT under 16 users
 	dir, _ := through(t, "html", schema.Values{}, run, cells...)
 	path := filepath.Join(dir, "report.html")
 	b, err := os.ReadFile(path)
@@ -155,7 +157,7 @@ func TestHTMLHoverAndFilter(t *testing.T) {
 	// A script does what a person would and writes what it saw.
 	script := `<script>
 addEventListener("load", () => setTimeout(async () => {
-  const saw = {}, heads = () => [...document.querySelector("h2 + .scroll thead").querySelectorAll("th")].map(h => h.textContent).filter(Boolean).join(" ");
+  const saw = {}, heads = () => [...document.querySelector(".compared thead").querySelectorAll("th")].map(h => h.textContent).filter(Boolean).join(" ");
   const over = document.querySelector(".u-over"), box = over.getBoundingClientRect(), tip = over.closest("figure").querySelector(".tip");
   for (let x = 2; x < box.width && tip.style.display !== "block"; x += 6) for (let y = 2; y < box.height && tip.style.display !== "block"; y += 6) {
     over.dispatchEvent(new MouseEvent("mousemove", { clientX: box.left + x, clientY: box.top + y, bubbles: true }));
@@ -169,10 +171,20 @@ addEventListener("load", () => setTimeout(async () => {
   saw.series = [...document.querySelector("figure").querySelectorAll(".u-legend .u-series")].map(l => l.textContent).join(" ");
   check.click();
   saw.after = heads();
+  const ttft = [...document.querySelectorAll(".compared tbody tr")].filter(r => r.cells[1].textContent === "users=16")[1];
+  saw.invalid = ttft.cells[2].textContent + " " + ttft.cells[2].className.trim();
+  saw.short = [...document.querySelectorAll(".short tbody tr")].map(r => r.cells[2].textContent).join(" ");
   const details = [...document.querySelectorAll("details")].find(d => d.textContent.startsWith("The eight charts"));
   details.open = true;
-  setTimeout(() => {
+  setTimeout(async () => {
     saw.eight = [...details.querySelectorAll("figure")].map(f => f.querySelector("figcaption").textContent + (f.querySelector("canvas") ? "" : " without values")).join("; ");
+    details.open = false;
+    dispatchEvent(new Event("beforeprint"));
+    await new Promise(done => setTimeout(done, 50));
+    saw.printed = [...document.querySelectorAll("details")].every(d => d.open) + " " + [...new Set([...document.querySelectorAll(".u-wrap")].map(w => w.style.width))].sort().join(" ");
+    dispatchEvent(new Event("afterprint"));
+    await new Promise(done => setTimeout(done, 50));
+    saw.after_print = details.open + " " + [...document.querySelectorAll(".u-wrap")].every(w => w.style.width !== "640px" && w.style.width !== "1340px");
     document.body.append(Object.assign(document.createElement("pre"), { id: "saw", textContent: JSON.stringify(saw) }));
   }, 300);
 }, 300));
@@ -182,16 +194,22 @@ addEventListener("load", () => setTimeout(async () => {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	dom, err := exec.CommandContext(ctx, browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(), "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000", "--dump-dom", "file://"+path).Output()
+	cmd := exec.CommandContext(ctx, browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(), "--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000", "--dump-dom", "file://"+path)
+	var log strings.Builder
+	cmd.Stderr = &log
+	dom, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, text, ok := strings.Cut(string(dom), `<pre id="saw">`)
 	if !ok {
-		t.Fatal("the script did not come to its end")
+		t.Fatalf("the script did not come to its end: %s", regexp.MustCompile(`(?m)^.*CONSOLE.*$`).FindString(log.String()))
 	}
 	text, _, _ = strings.Cut(text, "</pre>")
-	var saw struct{ Tip, Before, Filtered, Series, After, Eight string }
+	var saw struct {
+		Tip, Before, Filtered, Series, After, Eight, Invalid, Short, Printed string
+		AfterPrint                                                           string `json:"after_print"`
+	}
 	if err := json.Unmarshal([]byte(strings.NewReplacer("&gt;", ">", "&lt;", "<", "&amp;", "&").Replace(text)), &saw); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
@@ -201,8 +219,33 @@ addEventListener("load", () => setTimeout(async () => {
 	if saw.Before != "vllm sglang" || saw.Filtered != "sglang" || saw.After != saw.Before || strings.Contains(saw.Series, "vllm") || !strings.Contains(saw.Series, "sglang") {
 		t.Errorf("filtered: %+v", saw)
 	}
+	// What is invalid says so, and is never called the best.
+	if saw.Invalid != "40! invalid" || saw.Short != "41*users=4 42users=16" {
+		t.Errorf("an invalid cell is %q, in short: %q", saw.Invalid, saw.Short)
+	}
+	if saw.Printed != "true 1340px 640px" || saw.AfterPrint != "false true" {
+		t.Errorf("on paper: %q, afterwards: %q", saw.Printed, saw.AfterPrint)
+	}
 	// 50 requests have no p99.
-	if want := "Output speed per request; Mean TTFT; Mean latency; Error rate; Output speed per request; Mean TTFT; P90 latency; P99 latency without values"; saw.Eight != want {
+	if want := "Output speed per request; Mean TTFT; Mean latency; Error rateno request failed; Output speed per request; Mean TTFT; P90 latency; P99 latency without values"; saw.Eight != want {
 		t.Errorf("the eight charts are %s", saw.Eight)
+	}
+}
+
+// TestHTMLDifferences: the page has which servers differ by more than their repeats do.
+func TestHTMLDifferences(t *testing.T) {
+	dir, _ := through(t, "html", nil, repeated())
+	b, err := os.ReadFile(filepath.Join(dir, "report.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), `id="data">`)
+	text, _, _ := strings.Cut(rest, "</script>")
+	var data struct{ Differences []htmlDifference }
+	if err := json.Unmarshal([]byte(text), &data); err != nil {
+		t.Fatal(err)
+	}
+	if d := data.Differences; len(d) != 1 || !d[0].Tested || !d[0].Different || d[0].Cell != "users=4, steady" || d[0].Base != "vllm" || !strings.HasPrefix(d[0].Text, "+10.0 % (p = 0.0") {
+		t.Errorf("%+v", d)
 	}
 }

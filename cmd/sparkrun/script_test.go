@@ -54,8 +54,16 @@ func TestMain(m *testing.M) {
 // folders; UPDATE_SCRIPTS=1 writes what the commands printed into them.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	scripts(t, "testdata/script")
+}
+
+// TestGate is a script that has the machine to itself as far as this package goes: what it tells
+// apart differs by 5 %. Scripts of one folder run beside each other, tests that are not parallel don't.
+func TestGate(t *testing.T) { scripts(t, "testdata/gate") }
+
+func scripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",

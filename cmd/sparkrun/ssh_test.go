@@ -340,18 +340,20 @@ func TestNodeFaults(t *testing.T) {
 		c.client.Write(t, "known_hosts", string(hosts))
 	})
 	t.Run("key refused", func(t *testing.T) {
-		pub, _ := os.ReadFile(c.client.Key + ".pub")
-		if err := os.WriteFile(c.client.Key+".pub", nil, 0o600); err != nil { // it is the authorized_keys
+		keys, _ := os.ReadFile(c.nodes[0].Authorized)
+		if err := os.WriteFile(c.nodes[0].Authorized, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
+		c.apply(t, "refused", 3, []string{goodDone, `HOST_LOGIN: .*spark1.*the node refused the login of user \S+: tried \S+id_ed25519`})
 		out, err := c.sparkrun(t, "", "doctor", "scenario.hcl")
 		if err == nil || !regexp.MustCompile(`fail +spark1 .*the node refused the login of user \S+: tried \S+id_ed25519`).MatchString(out) {
 			t.Errorf("%v\n%s", err, out)
 		}
-		if err := os.WriteFile(c.client.Key+".pub", pub, 0o600); err != nil {
+		if err := os.WriteFile(c.nodes[0].Authorized, keys, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	})
+	c.nothingLeft(t)
 }
 
 // TestLostNodes is what becomes of a run whose connection to a node breaks, for a moment or
@@ -384,12 +386,22 @@ func TestLostNodes(t *testing.T) {
 	})
 }
 
-// TestFrozenNode: a node that stops answering with its connections open, as one does that
-// is out of memory.
+// TestFrozenNode: a node that stops answering with its connections open: its packets are
+// dropped, or where that can't be had its sshd is stopped, as one is that is out of memory.
 func TestFrozenNode(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, sshScenario, "x", sshtest.Options{})
-	done := c.inMidRun("frozen", c.nodes[0].Freeze)
+	thaw := c.nodes[0].Thaw
+	done := c.inMidRun("frozen", func() {
+		mend, ok := c.nodes[0].Cut()
+		if ok {
+			thaw = mend
+			t.Cleanup(mend)
+			return
+		}
+		t.Log("packets can't be dropped here: the sshd is stopped")
+		c.nodes[0].Freeze()
+	})
 	c.apply(t, "frozen", 3, []string{goodDone, `HOST_UNREACHABLE: server\.a on spark1 was lost while it was measured.*no answer`, `skipped +benchmark\.chat\[server=a,concurrency=2\]`}, "--var", "requests=1000000")
 	<-done
 	out, err := c.sparkrun(t, "", "down", "frozen")
@@ -397,7 +409,7 @@ func TestFrozenNode(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	c.nothingLeft(t)
-	c.nodes[0].Thaw()
+	thaw()
 	if out, err := c.sparkrun(t, "", "down", "frozen"); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -39,6 +39,7 @@ func Build(p *Plan) {
 	}
 	p.order()
 	p.sessions()
+	p.countStarts()
 	p.tasks()
 	for i := range p.Cells {
 		c := &p.Cells[i]
@@ -337,15 +338,35 @@ func (p *Plan) tasks() {
 
 // Starts is how many times servers are started, also between the cells of a session.
 func (p *Plan) Starts() int {
-	n := len(p.Sessions)
+	n := 0
 	for _, s := range p.Sessions {
+		n += s.Starts
+	}
+	return n
+}
+
+// countStarts counts those of each session: for certain, and those that there are besides
+// where a server refuses to empty its prefix cache. A server that is attached to has none.
+func (p *Plan) countStarts() {
+	for i := range p.Sessions {
+		s := &p.Sessions[i]
+		srv := p.server(s.Server)
+		if srv.URL != "" {
+			continue
+		}
+		s.Starts = 1
 		for i := 1; i < len(s.Cells); i++ {
-			if RestartsBefore(p.cell(s.Cells[i-1]), p.cell(s.Cells[i])) {
-				n++
+			last, next := p.cell(s.Cells[i-1]), p.cell(s.Cells[i])
+			switch {
+			case RestartsBefore(last, next):
+				s.Starts++
+			case next.NeedsFresh(srv) && srv.CacheReset == "":
+				s.Starts++
+			case next.NeedsFresh(srv):
+				s.MoreStarts++
 			}
 		}
 	}
-	return n
 }
 
 // RestartsBefore reports whether a server is started anew between two cells.

@@ -32,6 +32,12 @@ func (c *Cell) Saltable() bool {
 	return !messages && !prompt && !c.Conversations.Verify
 }
 
+// NeedsFresh reports whether the cell wants a cold cache and its prompts take no salt: where
+// the server can't be told to empty it, only a new start makes it cold.
+func (c *Cell) NeedsFresh(s *Server) bool {
+	return c.Cache == CacheCold && !s.PrefixCacheOff() && !c.Saltable()
+}
+
 // Primes is how many conversations a primed cell begins at most, -1 where its phases do
 // not say.
 func (c *Cell) Primes() int64 {

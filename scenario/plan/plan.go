@@ -194,8 +194,11 @@ type Session struct {
 	ID     string   `json:"id"`     // server.NAME, or server.NAME~2 for a later start
 	Server string   `json:"server"` // address
 	Nodes  []string `json:"nodes"`
-	Cells  []string `json:"cells"` // canonical addresses
-	After  []string `json:"after"` // sessions that hold a node of ours before us
+	Cells  []string `json:"cells"`  // canonical addresses
+	After  []string `json:"after"`  // sessions that hold a node of ours before us
+	Starts int      `json:"starts"` // of the server, those between its cells too; 0: it is running already
+	// MoreStarts are those that come to them where the server refuses to empty its prefix cache.
+	MoreStarts int `json:"more_starts,omitempty"`
 }
 
 // Cell is one measurement: what is addressed, resumed and judged.

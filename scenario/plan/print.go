@@ -30,7 +30,7 @@ type TextOptions struct {
 // Text writes the plan for people.
 func (p *Plan) Text(w io.Writer, o TextOptions) error {
 	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(out, "Scenario %s: %d cells, %s, %s\n", p.Scenario, len(p.Cells), count(p.Starts(), "server start"), p.Estimate)
+	fmt.Fprintf(out, "Scenario %s: %d cells, %s, %s\n", p.Scenario, len(p.Cells), p.startsText(), p.Estimate)
 	for _, b := range p.Benchmarks {
 		fmt.Fprintf(out, "  benchmark.%s\torder %s, seed %d\n", b.Name, b.Order, b.Seed)
 	}
@@ -101,6 +101,19 @@ func (p *Plan) Text(w io.Writer, o TextOptions) error {
 	return out.Flush()
 }
 
+// startsText says how often servers are started, which takes time that no estimate has.
+func (p *Plan) startsText() string {
+	more := 0
+	for _, s := range p.Sessions {
+		more += s.MoreStarts
+	}
+	text := count(p.Starts(), "server start")
+	if more > 0 {
+		text += fmt.Sprintf(" (up to %d more where a server refuses to empty its prefix cache)", more)
+	}
+	return text
+}
+
 // String says it in words: "1200 requests, at least 12m0s".
 func (e Estimate) String() string {
 	requests := "requests by time"
@@ -110,7 +123,7 @@ func (e Estimate) String() string {
 	if e.Seconds == 0 {
 		return requests
 	}
-	return fmt.Sprintf("%s, at least %s", requests, (time.Duration(e.Seconds) * time.Second).Round(time.Second))
+	return fmt.Sprintf("%s, at least %s of load", requests, (time.Duration(e.Seconds) * time.Second).Round(time.Second))
 }
 
 func count(n int, what string) string {

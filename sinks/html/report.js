@@ -60,14 +60,25 @@ function lines(entries, load) {
   return [...out].map(([name, points]) => ({ name, points: [...points].sort((a, b) => a[0] - b[0]).map(([load, entries]) => ({ load, entries })) }));
 }
 
+// colorOf gives a line its colour, the same in every chart and whatever is filtered.
+const lineNames = [];
+const colorOf = name => { let i = lineNames.indexOf(name); if (i < 0) i = lineNames.push(name) - 1; return i; };
+
 function median(values) {
   const v = values.filter(x => x !== null && x !== undefined && isFinite(x)).sort((a, b) => a - b);
   return v.length ? (v[(v.length - 1) >> 1] + v[v.length >> 1]) / 2 : null;
 }
 const pick = (entries, path) => median(entries.map(e => at(e, path)));
 
+// range is the least and the greatest of the repeats, "" of one.
+function range(entries, path) {
+  const all = entries.map(e => at(e, path)).filter(v => v !== null && v !== undefined);
+  return all.length > 1 ? `${short(Math.min(...all))}–${short(Math.max(...all))}` : "";
+}
+
 // ---- charts
 let plots = [];
+let printing = false;
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // steps are 1, 2 and 5 times the powers of ten between two numbers: the ticks of a log axis.
@@ -84,32 +95,38 @@ function chart(title, sub, series, o) {
   if (!series.length && !o.always) return null;
   if (!series.length) return Object.assign(el("figure", {}, el("figcaption", {}, title), el("p", { class: "dim" }, `${o.y}: no values. A p99 takes 100 requests.`)), { draw() {} });
   const box = el("div"), tip = el("div", { class: "tip" });
-  const fig = el("figure", {}, el("figcaption", {}, title, sub ? el("span", {}, sub) : null), box, tip);
+  const fig = el("figure", { class: o.wide ? "wide" : null }, el("figcaption", {}, title, sub ? el("span", {}, sub) : null), box, tip);
   const draw = () => {
     const xs = [...new Set(series.flatMap(s => s.points.map(p => p.x)))].sort((a, b) => a - b);
     const index = new Map(xs.map((x, i) => [x, i]));
     const table = [xs, ...series.map(s => { const c = new Array(xs.length).fill(null); for (const p of s.points) c[index.get(p.x)] = p.y; return c; })];
+    const k = printing ? 2 : 1; // on paper a chart is drawn twice as large and shown at half its size
+    const bars = s => u => { // beside those of the other series
+      const p = new Path2D(), w = 9 * k * devicePixelRatio, left = (series.indexOf(s) - series.length / 2) * w;
+      for (const q of s.points) { const y = u.valToPos(q.y, "y", true); p.rect(u.valToPos(q.x, "x", true) + left, y, w - 1, Math.max(1, u.valToPos(0, "y", true) - y)); }
+      return { stroke: p, fill: p };
+    };
     const path = s => u => { // through the points in their own order, which may go back in x
       const p = new Path2D();
       s.points.forEach((q, i) => { const x = u.valToPos(q.x, "x", true), y = u.valToPos(q.y, s.scale || "y", true); i ? p.lineTo(x, y) : p.moveTo(x, y); });
       return { stroke: p, fill: null };
     };
-    const axis = (scale, label, more) => ({ scale, label, stroke: css("--fg"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line") }, labelSize: 18, size: scale === "x" ? 34 : 54, font: "11px system-ui", labelFont: "11px system-ui", values: (u, v) => v.map(x => (x === null ? "" : short(x).replace(/\.0+$/, ""))), ...more });
+    const axis = (scale, label, more) => ({ scale, label, stroke: css("--fg"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line") }, labelSize: 18 * k, size: (scale === "x" ? 34 : 54) * k, font: `${11 * k}px system-ui`, labelFont: `${11 * k}px system-ui`, values: (u, v) => v.map(x => (x === null ? "" : short(x).replace(/\.0+$/, ""))), ...more });
     const range = log => (u, lo, hi) => {
       if (lo === null) return [0, 1];
       if (log) return lo === hi ? [lo / 2, hi * 2] : [lo / 1.15, hi * 1.15];
       const pad = (hi - lo || hi || 1) * 0.06;
-      return [lo >= 0 && lo - pad < (hi - lo) * 0.25 ? 0 : lo - pad, hi + pad];
+      return [lo >= 0 && (o.zero || lo - pad < (hi - lo) * 0.25) ? 0 : lo - pad, hi + pad];
     };
     const scales = { x: { time: false, distr: o.logX ? 3 : 1, range: range(o.logX) }, y: { distr: o.logY ? 3 : 1, range: range(o.logY) } };
     const log = (u, i, lo, hi) => steps(lo, hi), own = { filter: (u, v) => v };
     const axes = [axis("x", o.x, o.ticks ? { splits: () => o.ticks, ...own } : o.logX ? { splits: log, ...own } : {}), axis("y", o.y, o.logY ? { splits: log, ...own } : {})];
     if (o.y2) { scales.y2 = { range: range(false) }; axes.push(axis("y2", o.y2, { side: 1, grid: { show: false } })); }
     const u = new uPlot({
-      width: Math.max(260, box.clientWidth || 420), height: 250, scales, axes, legend: { live: false }, cursor: { drag: { x: true, y: false }, points: { show: false } },
-      series: [{}, ...series.map(s => ({ label: s.name, scale: s.scale || "y", stroke: s.color, width: 1.8, dash: s.dash, spanGaps: true, paths: s.points.length > 1 ? path(s) : () => null, points: { show: s.points.length < 60, size: 6, fill: s.color } }))],
+      width: printing ? (o.wide ? 1340 : 640) : Math.max(260, box.clientWidth || 420), height: 250 * k, scales, axes, legend: { live: false }, cursor: { drag: { x: true, y: false }, points: { show: false } },
+      series: [{}, ...series.map(s => ({ label: s.name, scale: s.scale || "y", stroke: s.color, width: 1.8 * k, dash: s.dash && s.dash.map(d => d * k), spanGaps: true, ...(o.bars ? { fill: s.color, paths: bars(s), points: { show: false } } : { paths: s.points.length > 1 ? path(s) : () => null, points: { show: s.points.length < 60, size: 6 * k, fill: s.color } }) }))],
       hooks: {
-        drawClear: [u => { for (const b of o.bands || []) { u.ctx.fillStyle = b.measure ? css("--soft") : css("--warn"); const x0 = u.valToPos(b.from, "x", true), x1 = u.valToPos(b.to, "x", true); u.ctx.fillRect(x0, u.bbox.top, x1 - x0, u.bbox.height); u.ctx.fillStyle = css("--dim"); u.ctx.font = `${11 * devicePixelRatio}px system-ui`; u.ctx.fillText(b.name, x0 + 4, u.bbox.top + 12 * devicePixelRatio, Math.max(1, x1 - x0 - 6)); } }],
+        drawClear: [u => { for (const b of o.bands || []) { u.ctx.fillStyle = b.measure ? css("--soft") : css("--warn"); const x0 = u.valToPos(b.from, "x", true), x1 = u.valToPos(b.to, "x", true); u.ctx.fillRect(x0, u.bbox.top, x1 - x0, u.bbox.height); u.ctx.fillStyle = css("--dim"); u.ctx.font = `${11 * k * devicePixelRatio}px system-ui`; u.ctx.textAlign = "left"; u.ctx.fillText(b.name, x0 + 4, u.bbox.top + 12 * k * devicePixelRatio, Math.max(1, x1 - x0 - 6)); } }],
         setCursor: [u => {
           let best = null, near = 30;
           series.forEach((s, i) => { if (u.series[i + 1].show) for (const p of s.points) { const d = Math.hypot(u.valToPos(p.x, "x") - u.cursor.left, u.valToPos(p.y, s.scale || "y") - u.cursor.top); if (d < near) { near = d; best = { s, p }; } } });
@@ -130,12 +147,12 @@ function chart(title, sub, series, o) {
 // byLoad is a chart of a path over another, a line an engine, its points along the load axis.
 function byLoad(title, entries, load, xPath, xTitle, ys, yTitle, o) {
   const all = lines(entries, load);
-  const series = all.flatMap((l, i) => ys.map(y => ({
-    name: l.name + (y.label ? " " + y.label : ""), colorIndex: i, dash: y.dash,
+  const series = all.flatMap(l => ys.map(y => ({
+    name: l.name + (y.label ? " " + y.label : ""), colorIndex: colorOf(l.name), dash: y.dash,
     points: l.points.map(p => {
       const x = xPath === "load" ? p.load : pick(p.entries, xPath), v = y.of ? median(p.entries.map(y.of)) : pick(p.entries, y.path);
       const marks = [...new Set(p.entries.flatMap(e => e.marks.map(m => m.name)))];
-      return { x, y: v, tip: [load ? `${load} = ${p.load}` : "", xPath === "load" ? "" : `${xTitle}: ${short(x)}`, `${yTitle}: ${short(v)}`, p.entries.length > 1 ? `median of ${p.entries.length} repeats` : "", marks.join(" ")].filter(Boolean).join("\n") };
+      return { x, y: v, tip: [load ? `${load} = ${p.load}` : "", xPath === "load" ? "" : `${xTitle}: ${short(x)}`, `${yTitle}: ${short(v)}`, p.entries.length > 1 ? `median of ${p.entries.length} repeats` + (y.path ? ", " + range(p.entries, y.path) : "") : "", marks.join(" ")].filter(Boolean).join("\n") };
     }),
   })));
   const ticks = xPath === "load" ? [...new Set(all.flatMap(l => l.points.map(p => p.load)))].sort((a, b) => a - b) : null;
@@ -157,16 +174,30 @@ function loadCharts(entries, load) {
   ];
 }
 
+// errorRate is the share of failed requests by status, bars beside each other.
+function errorRate(entries, load) {
+  const series = lines(entries, load).flatMap(l => {
+    const statuses = [...new Set(l.points.flatMap(p => p.entries.flatMap(e => Object.keys(e.requests.by_status || {}))))].filter(s => s !== "ok");
+    return (statuses.length ? statuses : [""]).map(status => ({
+      name: [l.name, status].join(" ").trim(), points: l.points.filter(p => p.entries.some(e => e.requests.scheduled)).map(p => {
+        const count = p.entries.reduce((n, e) => n + ((status && e.requests.by_status[status]) || 0), 0), all = p.entries.reduce((n, e) => n + e.requests.scheduled, 0);
+        return { x: p.load, y: 100 * count / all, tip: `${load} = ${p.load}\n${count} of ${all} requests${status ? " " + status : " failed"}` };
+      }),
+    }));
+  });
+  const ticks = [...new Set(series.flatMap(s => s.points.map(p => p.x)))].sort((a, b) => a - b);
+  return chart("Error rate", series.some(s => s.points.some(p => p.y > 0)) ? "by status" : "no request failed", series, { x: load, y: "failed (%)", bars: true, logX: true, ticks, always: true, zero: true });
+}
+
 // genai-bench's eight charts, from our numbers.
 function eightCharts(entries, load) {
   const out = "throughput.output_tokens_per_s", total = "throughput.total_tokens_per_s", rps = "throughput.requests_per_s";
-  const errors = e => (e.requests.success_rate === null ? null : 100 * (1 - e.requests.success_rate));
   const speed = { path: "metrics.output_tokens_per_s_per_user.mean" }, ttft = { path: "metrics.ttft_ms.mean" };
   return [
     byLoad("Output speed per request", entries, load, out, "output tokens/s", [speed], "tokens/s and request", { always: true }),
     byLoad("Mean TTFT", entries, load, out, "output tokens/s", [ttft], "TTFT (ms)", { logY: true, always: true }),
     byLoad("Mean latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.mean" }], "latency (ms)", { always: true }),
-    byLoad("Error rate", entries, load, "load", load, [{ of: errors }], "failed (%)", { always: true }),
+    errorRate(entries, load),
     byLoad("Output speed per request", entries, load, total, "input + output tokens/s", [speed], "tokens/s and request", { always: true }),
     byLoad("Mean TTFT", entries, load, total, "input + output tokens/s", [ttft], "TTFT (ms)", { logY: true, always: true }),
     byLoad("P90 latency", entries, load, rps, "requests/s", [{ path: "metrics.latency_ms.p90" }], "latency (ms)", { always: true }),
@@ -174,11 +205,13 @@ function eightCharts(entries, load) {
   ];
 }
 
+const byAddress = (a, b) => a.address.localeCompare(b.address, "en", { numeric: true });
 const key = e => e.address + " " + e.phase;
 const cellName = e => [server(e), ...Object.entries(e.matrix).filter(([a]) => a !== "server").map(([a, v]) => a + "=" + v)].join(" ") + (data.cells.some(x => x.repeat > 1) ? " #" + e.repeat : "");
 
 function distribution(title, entries, field, unit) {
-  const series = entries.map(e => ({ name: cellName(e), points: (data.distributions[key(e)]?.[field] || []).map((v, q) => ({ x: v, y: q, tip: `${q} % within ${short(v)} ${unit}` })) }));
+  const load = loadAxis(entries), dashes = [null, [6, 4], [2, 3], [10, 4, 2, 4]];
+  const series = entries.map(e => ({ name: cellName(e), colorIndex: colorOf(lines([e], load)[0].name), dash: dashes[(e.repeat - 1) % dashes.length], points: (data.distributions[key(e)]?.[field] || []).map((v, q) => ({ x: v, y: q, tip: `${q} % within ${short(v)} ${unit}` })) }));
   return chart(title, "share of the values below", series, { x: unit, y: "%", logX: true });
 }
 
@@ -186,9 +219,9 @@ function timeline(e) {
   const t = data.timelines[e.address];
   if (!t) return null;
   const over = (values, unit) => values.map((v, i) => ({ x: (i + 0.5) * t.bin_s, y: v, tip: `at ${short((i + 0.5) * t.bin_s)} s: ${short(v)} ${unit}` }));
-  const series = [{ name: "output tokens/s", points: over(t.output_tokens_per_s, "tokens/s") }, { name: "in flight", scale: "y2", points: over(t.in_flight, "in flight") }];
-  if (t.failed_per_s.some(v => v > 0)) series.push({ name: "failed/s", scale: "y2", points: over(t.failed_per_s, "failed/s") });
-  return chart("Timeline", cellName(e), series, { x: "s", y: "output tokens/s", y2: "in flight", bands: t.phases.map(p => ({ from: p.start_s, to: p.end_s, name: p.name, measure: p.measure })) });
+  const series = [{ name: "output tokens/s", colorIndex: 0, points: over(t.output_tokens_per_s, "tokens/s") }, { name: "in flight", colorIndex: 3, scale: "y2", points: over(t.in_flight, "in flight") }];
+  if (t.failed_per_s.some(v => v > 0)) series.push({ name: "failed/s", colorIndex: 1, scale: "y2", points: over(t.failed_per_s, "failed/s") });
+  return chart("Timeline", cellName(e), series, { x: "s", y: "output tokens/s", y2: "in flight", wide: true, zero: true, bands: t.phases.map(p => ({ from: p.start_s, to: p.end_s, name: p.name, measure: p.measure })) });
 }
 
 function grid(figures) {
@@ -203,26 +236,65 @@ const numbers = [
   { path: "metrics.tpot_ms.p50", title: "TPOT p50 (ms)" }, { path: "metrics.latency_ms.p50", title: "latency p50 (ms)" }, { path: "requests.success_rate", title: "success rate", up: true },
 ];
 
+const sign = v => ({ suspect: "*", invalid: "!", failed: "!" })[v] || "";
+const worse = ["ok", "suspect", "skipped", "invalid", "failed"];
+const worst = entries => entries.map(e => e.verdict).reduce((a, b) => (worse.indexOf(b) > worse.indexOf(a) ? b : a), "ok");
+const sound = entries => entries.every(e => e.verdict === "ok" || e.verdict === "suspect"); // what may be called the best
+
+// rowOf names the row of a cell in the grid: its axes but for the server, and its phase where there are several.
+const rowOf = entries => {
+  const phases = new Set(entries.map(e => e.phase)).size > 1;
+  return e => axisNames.filter(a => a !== "server" && a in e.matrix).map(a => a + "=" + e.matrix[a]).concat(phases ? e.phase : []).join(", ") || e.phase;
+};
+
+// inShort is a line a server: the best that it reached, and where.
+function inShort(entries) {
+  const row = rowOf(entries), slos = [...new Set(entries.flatMap(e => Object.keys(e.goodput || {})))].filter(s => s !== "all"), load = loadAxis(entries);
+  const servers = [...new Set(entries.map(server))].map(name => {
+    const places = Object.entries(entries.filter(e => server(e) === name).reduce((o, e) => ((o[row(e)] ||= []).push(e), o), {}));
+    const best = (path, up) => places.filter(([, es]) => sound(es) && pick(es, path) !== null).map(([r, es]) => ({ r, es, v: pick(es, path) })).sort((a, b) => (up ? b.v - a.v : a.v - b.v))[0];
+    const most = slo => load && places.filter(([, es]) => sound(es) && median(es.map(e => e.goodput[slo] && e.goodput[slo].slo_attainment)) >= 0.95).map(([r, es]) => ({ r, es, v: Number(es[0].matrix[load]) })).sort((a, b) => b.v - a.v)[0];
+    return { name, verdicts: entries.filter(e => server(e) === name).reduce((o, e) => ({ ...o, [e.verdict]: (o[e.verdict] || 0) + 1 }), {}),
+      cells: [best("throughput.output_tokens_per_s", true), best("metrics.ttft_ms.p50"), best("metrics.output_tokens_per_s_per_user.p50", true), ...slos.map(most)] };
+  });
+  const ups = [true, false, true, ...slos.map(() => true)];
+  const bests = ups.map((up, i) => { const v = servers.map(s => s.cells[i] && s.cells[i].v).filter(x => x !== undefined && !isNaN(x)); return servers.length > 1 && new Set(v).size > 1 ? (up ? Math.max(...v) : Math.min(...v)) : null; });
+  const heads = ["most output tokens/s", "shortest TTFT p50 (ms)", "most tokens/s for a user", ...slos.map(s => `most ${load || "load"} with 95 % in slo ${s}`)];
+  return el("div", { class: "scroll" }, el("table", { class: "short" }, el("thead", {}, el("tr", {}, el("th", { class: "text" }, "in short"), heads.map(h => el("th", {}, h)), el("th", { class: "text" }, "cells"))),
+    el("tbody", {}, servers.map(s => el("tr", {}, el("td", { class: "text" }, el("b", {}, s.name)), s.cells.map((c, i) => el("td", { class: c && c.v === bests[i] ? "best" : "" }, c ? [short(c.v) + sign(worst(c.es)), el("div", { class: "dim small" }, c.r)] : "–")),
+      el("td", { class: "text" }, Object.entries(s.verdicts).sort((a, b) => worse.indexOf(a[0]) - worse.indexOf(b[0])).map(([v, n]) => n + " " + v).join(", ")))))));
+}
+
+// differences says which servers differ by more than their repeats do.
+function differences(name, entries) {
+  const there = new Set(entries.map(server)), all = (data.differences || []).filter(d => d.benchmark === name && there.has(d.base) && there.has(d.other));
+  if (!all.length) return [];
+  if (!all.some(d => d.tested)) return [el("p", { class: "dim small" }, `Differences between servers: ${data.notTested} (that takes 4 repeats: repeat = 4).`)];
+  return [el("details", { open: all.length <= 12 }, el("summary", {}, "Differences between servers in output_tokens_per_s (Mann-Whitney over the repeats, p < 0.05)"),
+    plain(["cell", "", ""], all.map(d => [["text", d.cell], ["text", `${d.other} against ${d.base}`], ["wrap" + (d.different ? " best" : ""), d.text]])))];
+}
+
 function comparison(entries) {
-  const servers = [...new Set(entries.map(server))];
-  const row = e => axisNames.filter(a => a !== "server" && a in e.matrix).map(a => a + "=" + e.matrix[a]).concat(new Set(entries.map(x => x.phase)).size > 1 ? e.phase : []).join(", ") || e.phase;
+  const servers = [...new Set(entries.map(server))], row = rowOf(entries);
   const rows = [...new Set(entries.map(row))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
-  const body = numbers.filter(n => entries.some(e => at(e, n.path) !== null)).flatMap(n => rows.map((r, i) => {
+  const slos = [...new Set(entries.flatMap(e => Object.keys(e.goodput || {})))].filter(s => s !== "all").map(s => ({ path: `goodput.${s}.slo_attainment`, title: "share in slo " + s, up: true }));
+  const all = [...numbers, ...slos].filter(n => entries.some(e => { const v = at(e, n.path); return v !== null && v !== undefined; }));
+  const body = all.flatMap(n => rows.map((r, i) => {
     const cells = servers.map(s => entries.filter(e => server(e) === s && row(e) === r));
-    const values = cells.map(c => pick(c, n.path));
-    const known = values.filter(v => v !== null);
+    const values = cells.map(c => (c.length && sound(c) ? pick(c, n.path) : null)), known = values.filter(v => v !== null);
     const best = known.length > 1 && new Set(known).size > 1 ? (n.up ? Math.max(...known) : Math.min(...known)) : null;
     return el("tr", { class: i === 0 ? "first" : "" }, el("td", { class: "text" }, i === 0 ? n.title : ""), el("td", { class: "text" }, r), cells.map((c, j) => {
-      const bad = c.find(e => e.verdict !== "ok"), all = c.map(e => at(e, n.path)).filter(v => v !== null);
-      const range = all.length > 1 ? ` (${short(Math.min(...all))} – ${short(Math.max(...all))}, n = ${all.length})` : "";
-      return el("td", { class: [values[j] !== null && values[j] === best ? "best" : "", bad ? bad.verdict : ""].join(" "), title: [c.length > 1 ? "median of the repeats" + range : "", ...c.map(why)].filter(Boolean).join("\n") || null },
-        c.length ? (values[j] === null && bad ? bad.verdict : short(values[j]) + (bad ? "*" : "")) : "");
+      const v = pick(c, n.path), verdict = worst(c), between = range(c, n.path);
+      return el("td", { class: [v !== null && v === best ? "best" : "", verdict === "ok" ? "" : verdict].join(" "), title: [c.length > 1 ? `median of ${c.length} repeats` : "", ...c.map(why)].filter(Boolean).join("\n") || null },
+        !c.length ? "" : v === null ? (verdict === "ok" || verdict === "suspect" ? "–" : verdict) : [short(v) + sign(verdict), between ? el("span", { class: "dim small" }, ` ${between}`) : ""]);
     }));
   }));
-  return el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, el("th"), el("th"), servers.map(s => el("th", {}, s)))), el("tbody", {}, body)));
+  return [el("div", { class: "scroll" }, el("table", { class: "compared" }, el("thead", {}, el("tr", {}, el("th"), el("th"), servers.map(s => el("th", {}, s)))), el("tbody", {}, body))),
+    el("p", { class: "dim small" }, "Bold on green: the best of the row. * a repeat is suspect, ! invalid or failed: see Marks and failures. – too few requests for this number." + (entries.some(e => e.repeat > 1) ? " Medians of the repeats, with the least and the greatest." : ""))];
 }
 
 function cellTable(entries) {
+  entries = [...entries].sort(byAddress);
   const columns = [
     { title: "cell", of: e => e.address, text: true }, { title: "phase", of: e => e.phase, text: true }, { title: "verdict", of: e => e.verdict, text: true },
     { title: "ok", of: e => e.requests.ok }, { title: "failed", of: e => e.requests.failed },
@@ -239,7 +311,7 @@ function cellTable(entries) {
     body.replaceChildren(...list.map(e => el("tr", { title: why(e) || null }, columns.map(c => el("td", { class: (c.text ? "text " : "") + (c.title === "verdict" ? e.verdict : "") }, c.text ? c.of(e) : short(c.of(e)))))));
   };
   fill();
-  return el("div", {}, el("div", { class: "filters" }, search), el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, columns.map(c => el("th", { class: "sort" + (c.text ? " text" : ""), onclick: () => { up = sorted === c ? !up : true; sorted = c; fill(); } }, c.title)))), body)));
+  return el("div", {}, el("div", { class: "filters" }, search), el("div", { class: "scroll" }, el("table", { class: "dense" }, el("thead", {}, el("tr", {}, columns.map(c => el("th", { class: "sort" + (c.text ? " text" : ""), onclick: () => { up = sorted === c ? !up : true; sorted = c; fill(); } }, c.title)))), body)));
 }
 
 function searchTable(e) {
@@ -291,10 +363,10 @@ function choice(label, options, show) {
 }
 
 function benchmark(name, entries) {
-  const load = loadAxis(entries), out = [el("h2", {}, "benchmark." + name), comparison(entries)];
+  const load = loadAxis(entries), out = [el("h2", {}, "benchmark." + name), inShort(entries), ...differences(name, entries), ...comparison(entries)];
   for (const e of entries) if (e.search) out.push(...searchTable(e));
   if (load) out.push(el("h3", {}, "Load"), grid(loadCharts(entries, load)));
-  const measured = entries.filter(e => e.requests.ok > 0);
+  const measured = entries.filter(e => e.requests.ok > 0).sort(byAddress);
   if (measured.length) {
     const loads = load ? [...new Set(measured.map(e => e.matrix[load]))].sort((a, b) => a - b) : [];
     const groups = (loads.length ? loads.map(l => ({ name: `${load} = ${l}`, value: measured.filter(e => e.matrix[load] === l) })) : [{ name: "all cells", value: measured }]).reverse();
@@ -302,7 +374,9 @@ function benchmark(name, entries) {
     out.push(el("h3", {}, "Over time"), choice("cell", measured.map(e => ({ name: cellName(e), value: e })), e => grid([timeline(e)])));
   }
   if (load) {
-    const details = el("details", { ontoggle: () => { if (details.open && details.children.length === 1) details.append(grid(eightCharts(entries, load))); } }, el("summary", {}, "The eight charts of genai-bench, from these numbers"));
+    const fill = () => { if (details.children.length === 1) details.append(grid(eightCharts(entries, load))); };
+    const details = el("details", { ontoggle: () => { if (details.open) fill(); } }, el("summary", {}, "The eight charts of genai-bench, from these numbers"));
+    details.fill = fill;
     out.push(details);
   }
   out.push(el("h3", {}, "All cells"), cellTable(entries));
@@ -326,16 +400,29 @@ const run = data.run, verdicts = {};
 for (const e of data.cells) verdicts[e.verdict] = (verdicts[e.verdict] || 0) + 1;
 const theme = el("button", { class: "theme", onclick: () => { const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches; document.documentElement.dataset.theme = dark ? "light" : "dark"; keep(); redraw(); } }, "light / dark");
 const results = el("div");
+const doubts = [...data.cells].sort(byAddress).flatMap(e => (e.cause ? [["", e.cause]] : []).concat(e.marks.map(m => [m.name, m.why])).map(([mark, text]) => ({ e, mark, text })));
+const thresholds = [...data.thresholds].sort((a, b) => a.name.localeCompare(b.name) || a.pass - b.pass || byAddress(a, b));
+
+// summaryLine says what a reader must know before any number.
+function summaryLine() {
+  const not = thresholds.filter(t => !t.pass).length, bad = data.cells.filter(e => e.verdict !== "ok").length;
+  return el("p", {}, [
+    thresholds.length ? el("a", { href: "#thresholds", class: "badge " + (not ? "failed" : "best") }, not ? `${not} of ${thresholds.length} thresholds not met` : thresholds.length === 1 ? "threshold met" : `all ${thresholds.length} thresholds met`) : null,
+    bad ? el("a", { href: "#marks", class: "badge suspect" }, `${bad} of ${data.cells.length} cells not ok: see why`) : data.cells.length ? el("span", { class: "badge best" }, "all cells ok") : null,
+  ].filter(Boolean));
+}
 page.append(
   el("header", {}, el("h1", {}, run.scenario), el("span", { class: "dim" }, run.id), el("span", { class: "dim" }, Object.entries(verdicts).map(([v, n]) => n + " " + v).join(", ")), el("div", {}, theme)),
   ...[run.simulated ? "Simulated: not a measurement of a real engine." : "", run.interrupted ? "Interrupted: cells are missing or partial." : ""].filter(Boolean).map(t => el("p", { class: "note" }, t)),
-  data.thresholds.length ? el("h3", {}, "Thresholds") : "",
-  data.thresholds.length ? plain(["threshold", "cell", "met", "why not"], data.thresholds.map(t => [["text", t.name], ["text", t.address], ["text " + (t.pass ? "best" : "failed"), t.pass ? "yes" : t.undecided ? "undecided" : "no"], ["wrap", t.message || ""]])) : "",
+  summaryLine(),
   filters(render), results,
 );
-const doubts = data.cells.filter(e => e.verdict !== "ok").flatMap(e =>
-  (e.cause ? [e.cause] : []).concat(e.marks.map(m => m.name + ": " + m.why)).map(text => [["text " + e.verdict, e.verdict], ["text", e.address], ["wrap", text]]));
-if (doubts.length) page.append(el("h2", {}, "Marks and failures"), plain([], doubts));
+if (thresholds.length) page.append(el("h2", { id: "thresholds" }, "Thresholds"), plain(["threshold", "cell", "met", "why not"], thresholds.map(t => [["text", t.name], ["text", t.address], ["text " + (t.pass ? "best" : "failed"), t.pass ? "yes" : t.undecided ? "undecided" : "no"], ["wrap", t.message || ""]])));
+if (doubts.length) {
+  const given = new Set(doubts.map(d => d.mark));
+  page.append(el("h2", { id: "marks" }, "Marks and failures"), plain([], doubts.map(d => [["text " + d.e.verdict, d.e.verdict === "ok" ? "note" : d.e.verdict], ["text", d.e.address], ["text", d.mark], ["wrap", d.text]])),
+    el("h3", {}, "What these marks mean"), list(data.markDocs.filter(([name]) => given.has(name))));
+}
 const errors = data.cells.flatMap(e => e.errors.map(x => [["", String(x.count)], ["text", x.status], ["text", e.address], ["wrap", x.message]]));
 if (errors.length) page.append(el("h3", {}, "Failed requests"), plain([], errors));
 page.append(
@@ -348,7 +435,19 @@ render();
 let wait;
 addEventListener("resize", () => { clearTimeout(wait); wait = setTimeout(redraw, 150); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-let before;
-addEventListener("beforeprint", () => { before = document.documentElement.dataset.theme; document.documentElement.dataset.theme = "light"; redraw(); });
-addEventListener("afterprint", () => { before ? (document.documentElement.dataset.theme = before) : delete document.documentElement.dataset.theme; redraw(); });
+let before, closed = [];
+addEventListener("beforeprint", () => {
+  before = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+  closed = [...document.querySelectorAll("details:not([open])")];
+  printing = true;
+  for (const d of closed) { d.open = true; if (d.fill) d.fill(); }
+  redraw();
+});
+addEventListener("afterprint", () => {
+  before ? (document.documentElement.dataset.theme = before) : delete document.documentElement.dataset.theme;
+  for (const d of closed) d.open = false;
+  printing = false;
+  redraw();
+});
 })();

@@ -31,6 +31,8 @@ type Server struct {
 	Home    string            // of the user, on the node
 	Keys    map[string]string // type → file of the host key
 	Client  *Client
+	// Authorized is the file with the keys that may log in: the client's.
+	Authorized string
 
 	dir string
 	cmd *exec.Cmd
@@ -137,6 +139,14 @@ func (c *Client) Start(t testing.TB, name, address string, o Options) *Server {
 		t.Fatal(err)
 	}
 	var lines strings.Builder
+	pub, err := os.ReadFile(c.Key + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Authorized = filepath.Join(dir, "authorized_keys")
+	if err := os.WriteFile(s.Authorized, pub, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, kind := range o.Types {
 		path := filepath.Join(dir, "host_"+kind)
 		Keygen(t, path, kind)
@@ -144,7 +154,7 @@ func (c *Client) Start(t testing.TB, name, address string, o Options) *Server {
 		fmt.Fprintf(&lines, "HostKey %s\n", path)
 		c.Append(t, "known_hosts", s.Known(t, kind))
 	}
-	fmt.Fprintf(&lines, "%s\nListenAddress %s:%d\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nAuthorizedKeysFile %s.pub\nSetEnv HOME=%s\nLogLevel VERBOSE\n", o.Config, address, s.Port, c.Key, s.Home)
+	fmt.Fprintf(&lines, "%s\nListenAddress %s:%d\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nAuthorizedKeysFile %s\nSetEnv HOME=%s\nLogLevel VERBOSE\n", o.Config, address, s.Port, s.Authorized, s.Home)
 	if err := os.WriteFile(filepath.Join(dir, "sshd_config"), []byte(lines.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -222,6 +232,27 @@ func (s *Server) Freeze() { s.Signal(syscall.SIGSTOP) }
 
 // Thaw undoes Freeze.
 func (s *Server) Thaw() { s.Signal(syscall.SIGCONT) }
+
+// Cut has the kernel drop every packet to and from the sshd, as when a cable is pulled, until
+// the returned function is called. false: it can't be had here (it takes root and iptables).
+func (s *Server) Cut() (mend func(), ok bool) {
+	rules := [][]string{
+		{"INPUT", "-p", "tcp", "-d", s.Address, "--dport", strconv.Itoa(s.Port), "-j", "DROP"},
+		{"INPUT", "-p", "tcp", "-s", s.Address, "--sport", strconv.Itoa(s.Port), "-j", "DROP"},
+	}
+	mend = func() {
+		for _, r := range rules {
+			_ = exec.Command("iptables", append([]string{"-w", "-D"}, r...)...).Run()
+		}
+	}
+	for _, r := range rules {
+		if err := exec.Command("iptables", append([]string{"-w", "-I"}, r...)...).Run(); err != nil {
+			mend()
+			return mend, false
+		}
+	}
+	return mend, true
+}
 
 // Signal signals the sshd and the processes of its connections.
 func (s *Server) Signal(sig syscall.Signal) {

@@ -59,6 +59,8 @@ for run in runs:
     typed(run / "content.parquet", content)
     requests = pandas.concat([pandas.read_parquet(p) for p in (run / "requests").iterdir()])
     gaps = pandas.concat([pandas.read_parquet(p) for p in (run / "events").iterdir()])
+    answered = requests[requests.status == "ok"]
+    assert answered.token_events.sum() == (gaps.status == "ok").sum(), "a row a token event"
     said = pandas.read_parquet(run / "content.parquet")
     db = sqlite3.connect(run / "results.sqlite")
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -104,4 +106,17 @@ glob = f"'{store}/2026*/requests/*.parquet'"
 united = duckdb.sql(f"SELECT run_id, axis_users, axis_rate, count(*) AS n FROM read_parquet({glob}, union_by_name = true) GROUP BY ALL").fetchall()
 assert sum(r[3] for r in united) == total, (united, total)
 assert {r[0] for r in united} == {p.name for p in runs} and any(r[1] is None for r in united) and any(r[2] is None for r in united), united
+# The same in pandas. A glob of all folders would read the run behind the link twice.
+pattern = "2026*/requests/*.parquet"
+frame = pandas.concat([pandas.read_parquet(p) for p in store.glob(pattern)], ignore_index=True)
+assert len(frame) == total and set(frame.run_id) == {p.name for p in runs}, (len(frame), total)
+assert (store / "latest").is_symlink() and len(list(store.glob("*/requests/*.parquet"))) > len(list(store.glob(pattern)))
+sums = duckdb.sql(f"SELECT run_id, sum(output_tokens), count(ttft_ms) FROM read_parquet({glob}, union_by_name = true) GROUP BY ALL").fetchall()
+for run_id, tokens, answered in sums:
+    own = frame[frame.run_id == run_id]
+    same(tokens, float(own.output_tokens.sum()), "sum of output_tokens")
+    assert answered == own.ttft_ms.count()
+for run in runs:  # what the axis is that another run has: null, in both
+    other = "axis_rate" if (frame[frame.run_id == run.name].axis_rate.isna()).all() else "axis_users"
+    assert frame[frame.run_id == run.name][other].isna().all() and (frame[other].notna()).any()
 print(f"{total} requests of 3 runs, {failed} of them failed")
