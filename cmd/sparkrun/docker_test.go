@@ -85,7 +85,7 @@ func (e *engine) start(t *testing.T) {
 	if err := e.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		_, err := e.api.Ping(t.Context(), client.PingOptions{})
 		if err == nil {
 			return
@@ -431,7 +431,7 @@ func TestContainers(t *testing.T) {
 }
 
 func waitForRow(path string) {
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if b, err := os.ReadFile(path); err == nil && bytes.Contains(b, []byte(`"status":"ok"`)) {
 			return
 		}
@@ -450,7 +450,7 @@ func unusedPort(t *testing.T) string {
 
 func waitForPort(t *testing.T, port string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
 			conn.Close()

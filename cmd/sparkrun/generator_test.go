@@ -253,7 +253,7 @@ func rankProcess(dir, is string) (pid int) {
 // killRank kills a worker once rows say that its cell is under way.
 func killRank(t *testing.T, dir, id, is string, signal syscall.Signal) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		rows, _ := os.ReadFile(filepath.Join(dir, "results/scenario", id, "rows/1.jsonl"))
 		pid := rankProcess(dir, is)
 		if strings.Count(string(rows), `"phase":"steady"`) > 20 && pid != 0 {
@@ -350,7 +350,7 @@ func TestGeneratorDiesWithUs(t *testing.T) {
 	killRank(t, dir, "gone", "SPARKRUN_SERVER=generator@worker1", 0)
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
-	for deadline := time.Now().Add(20 * time.Second); len(markedIn(t, dir)) > 0; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); len(markedIn(t, dir)) > 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("left: %v", markedIn(t, dir))
 		}

@@ -34,6 +34,10 @@ const together = "4"
 // under -race collecting is a seventh of what they compute.
 const collectAt = "400"
 
+// patience is how long a test waits for what must come: a moment, but not where the machine is
+// another's too. What a test does to a run that has begun must not hit it before.
+const patience = 2 * time.Minute
+
 func TestMain(m *testing.M) {
 	for name, value := range map[string]string{"GORACE": raceOptions, "GOGC": collectAt} {
 		if os.Getenv(name) == "" {
@@ -52,8 +56,10 @@ func TestMain(m *testing.M) {
 
 // The scripts in testdata/script are what a user does and sees. `-testwork` keeps their
 // folders; UPDATE_SCRIPTS=1 writes what the commands printed into them.
+//
+// They run beside each other, but not beside tests in Go: some of these say `sparkrun down`,
+// which takes what the scripts' runs keep too.
 func TestScripts(t *testing.T) {
-	t.Parallel()
 	scripts(t, "testdata/script")
 }
 
@@ -91,7 +97,7 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: waitfor PATTERN FILE")
 	}
 	match := regexp.MustCompile("(?m)" + args[0])
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if b, err := os.ReadFile(ts.MkAbs(args[1])); err == nil && match.Match(b) {
 			return
 		}
@@ -173,7 +179,7 @@ func closed(ts *testscript.TestScript, neg bool, args []string) {
 	if address == "" {
 		ts.Fatalf("%s names no address", args[0])
 	}
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			return
@@ -223,7 +229,7 @@ func replicas(ts *testscript.TestScript, neg bool, args []string) {
 
 // gone waits until a process is gone or a zombie.
 func gone(pid int) bool {
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil || strings.Contains(string(b), ") Z ") {
 			return true

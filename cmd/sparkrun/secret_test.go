@@ -198,7 +198,7 @@ func TestSecretIsNowhere(t *testing.T) {
 	}
 	defer func() { _ = repeats.Process.Kill(); _ = repeats.Wait() }()
 	var address []byte
-	for deadline := time.Now().Add(10 * time.Second); len(address) == 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); len(address) == 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		address, _ = os.ReadFile(filepath.Join(dir, "echo.url"))
 	}
 	attached := strings.Replace(scenario, "api_key ", fmt.Sprintf("url = %q\n  api_key ", address), 1)

@@ -105,7 +105,7 @@ func TestNothingGrows(t *testing.T) {
 	}
 	t.Logf("after 4 cells %+v, after %d %+v", seen[3], cells, seen[len(seen)-1])
 	c.nothingLeft(t)
-	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			b := make([]byte, 1<<20)
 			t.Fatalf("%d goroutines, %d before\n%s", runtime.NumGoroutine(), before, b[:runtime.Stack(b, true)])

@@ -175,7 +175,7 @@ func exitCode(err error) int {
 func (c *cluster) nothingLeft(t *testing.T) {
 	t.Helper()
 	var left []string
-	for deadline := time.Now().Add(25 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		if left = c.left(t); len(left) == 0 {
 			break
 		}
