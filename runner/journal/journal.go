@@ -195,11 +195,12 @@ func Finished(lines []Line) map[string]Line {
 	return done
 }
 
-// lockWait is how long those who only look whether a journal is locked may keep us from it:
-// every run on the machine looks, and may be held up while it does.
-const lockWait = 2 * time.Second
+// lockWait is how long others may keep us from a journal of a dead run: every run on the machine
+// looks whether it is locked, and one that sweeps what the run left has it until its servers
+// have stopped, which they have five seconds for.
+const lockWait = 8 * time.Second
 
-// lockSoon locks the file, waiting for those who only look whether it is locked.
+// lockSoon locks the file, waiting for those who look whether it is locked, or sweep.
 func lockSoon(f *os.File) bool {
 	for deadline := time.Now().Add(lockWait); time.Now().Before(deadline); {
 		if lock(f) {
