@@ -147,6 +147,9 @@ func TestGeneratorLosesANode(t *testing.T) {
 	if n := strings.Count(out, "error: HOST_UNREACHABLE: spark2: its remaining cells are skipped: "); skipped != 3 || n != 1 {
 		t.Errorf("%d cells skipped; it was tried %d times\n%s", skipped, n, out)
 	}
+	if want := "clean-up is incomplete: the generator's workers: on spark2: "; !strings.Contains(out, want) || !strings.Contains(out, "ends when it has heard nothing of the run for 30s") {
+		t.Errorf("no %q in\n%s", want, out)
+	}
 	c.nothingLeft(t)
 }
 

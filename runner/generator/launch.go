@@ -188,7 +188,11 @@ func stopAll(ctx context.Context, procs []targets.Proc) error {
 		}
 	}
 	stops.Wait()
-	return errors.Join(errs...)
+	err := errors.Join(errs...)
+	if errors.Is(err, targets.ErrUnreachable) {
+		err = fmt.Errorf("%w: a worker that is still there ends when it has heard nothing of the run for %s", err, orphanedAfter)
+	}
+	return err
 }
 
 // startOne starts a worker, the program at path on the node of that name.
