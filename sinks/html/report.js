@@ -34,7 +34,7 @@ const live = location.protocol.startsWith("http"); // the page is loaded again w
 const hidden = new Set(live ? JSON.parse(sessionStorage["hidden " + data.run.id] || "[]") : []); // "axis=value"
 const keep = () => { if (live) { sessionStorage["hidden " + data.run.id] = JSON.stringify([...hidden]); sessionStorage.theme = document.documentElement.dataset.theme || ""; } };
 if (live && sessionStorage.theme) document.documentElement.dataset.theme = sessionStorage.theme;
-const axisNames = [...new Set(data.cells.flatMap(e => Object.keys(e.matrix)))];
+const axisNames = [...new Set(data.cells.flatMap(e => e.axes || Object.keys(e.matrix)))];
 const valueOf = (e, axis) => (axis === "server" ? server(e) : e.matrix[axis]);
 const filterAxes = [...new Set(["server", ...axisNames])];
 const shown = () => data.cells.filter(e => !filterAxes.some(a => hidden.has(a + "=" + valueOf(e, a))));
@@ -289,7 +289,7 @@ function comparison(entries) {
         !c.length ? "" : v === null ? (verdict === "ok" || verdict === "suspect" ? "–" : verdict) : [short(v) + sign(verdict), between ? el("span", { class: "dim small" }, ` ${between}`) : ""]);
     }));
   }));
-  return [el("div", { class: "scroll" }, el("table", { class: "compared" }, el("thead", {}, el("tr", {}, el("th"), el("th"), servers.map(s => el("th", {}, s)))), el("tbody", {}, body))),
+  return [el("div", { class: body.length > 60 ? "scroll tall" : "scroll" }, el("table", { class: "compared" }, el("thead", {}, el("tr", {}, el("th"), el("th"), servers.map(s => el("th", {}, s)))), el("tbody", {}, body))),
     el("p", { class: "dim small" }, "Bold on green: the best of the row. * a repeat is suspect, ! invalid or failed: see Marks and failures. – too few requests for this number." + (entries.some(e => e.repeat > 1) ? " Medians of the repeats, with the least and the greatest." : ""))];
 }
 
@@ -311,7 +311,7 @@ function cellTable(entries) {
     body.replaceChildren(...list.map(e => el("tr", { title: why(e) || null }, columns.map(c => el("td", { class: (c.text ? "text " : "") + (c.title === "verdict" ? e.verdict : "") }, c.text ? c.of(e) : short(c.of(e)))))));
   };
   fill();
-  return el("div", {}, el("div", { class: "filters" }, search), el("div", { class: "scroll" }, el("table", { class: "dense" }, el("thead", {}, el("tr", {}, columns.map(c => el("th", { class: "sort" + (c.text ? " text" : ""), onclick: () => { up = sorted === c ? !up : true; sorted = c; fill(); } }, c.title)))), body)));
+  return el("div", {}, el("div", { class: "filters" }, search), el("div", { class: entries.length > 40 ? "scroll tall" : "scroll" }, el("table", { class: "dense" }, el("thead", {}, el("tr", {}, columns.map(c => el("th", { class: "sort" + (c.text ? " text" : ""), onclick: () => { up = sorted === c ? !up : true; sorted = c; fill(); } }, c.title)))), body)));
 }
 
 function searchTable(e) {
