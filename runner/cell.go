@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sparkrun/runner/generator"
@@ -144,12 +145,20 @@ func (r *run) keepRows(c *plan.Cell, records []record.Record) {
 
 // settleTime is how long the end of a server's program may take to be known after its
 // connections broke.
-const settleTime = 200 * time.Millisecond
+const settleTime = time.Second
 
-// settle waits, where the last request failed, for what may be known of the server's end:
-// it is the cause then, and the requests that failed are its consequence.
+// settle waits, where a connection or the server broke, for what may be known of the server's end: it is
+// the cause then, and the requests that failed are its consequence. Of several replicas
+// another one may have answered the last request.
 func settle(ctx context.Context, srv *server, records []record.Record) {
-	if !srv.launched() || len(records) == 0 || records[len(records)-1].Status == record.OK {
+	broke := func(r record.Record) bool {
+		switch r.Status {
+		case record.ConnectError, record.TLSError, record.Reset, record.StreamError, record.Truncated:
+			return true
+		}
+		return r.Status >= 500
+	}
+	if !srv.launched() || !slices.ContainsFunc(records, broke) {
 		return
 	}
 	select {
