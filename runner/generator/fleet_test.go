@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,12 +30,14 @@ type answering struct {
 	clock record.Clock
 	takes time.Duration
 	url   string
+	sent  *atomic.Int64
 }
 
 func (a answering) Do(ctx context.Context, r *record.Request, rec *record.Record) {
 	rec.Start(r)
 	time.Sleep(time.Duration(r.Scheduled - a.clock.Now())) // given ahead
 	rec.Sent = a.clock.Now()
+	a.sent.Add(1)
 	select {
 	case <-time.After(a.takes):
 		rec.FirstToken = a.clock.Now()
@@ -77,6 +80,7 @@ type fake struct {
 	cut      []func() // ends a worker's stream, as its death does
 	replicas int      // of the server; 0 is 1
 	balance  string
+	sent     atomic.Int64 // requests, of all loads
 }
 
 func newFake(t *testing.T, n int, takes time.Duration) *fake {
@@ -94,7 +98,7 @@ func newFake(t *testing.T, n int, takes time.Duration) *fake {
 			},
 			Stdin: stdin, Stdout: stdout, Version: "test",
 			Doer: func(ep targets.Endpoint, _ *plan.Cell, clock record.Clock) (load.Client, error) {
-				return answering{clock, takes, ep.URL}, nil
+				return answering{clock, takes, ep.URL, &f.sent}, nil
 			},
 			Forced: func(string, int, int) map[string]any { return nil },
 		}
@@ -345,7 +349,12 @@ func TestStop(t *testing.T) {
 		if hard {
 			end = cancel
 		}
-		time.AfterFunc(200*time.Millisecond, end)
+		go func() {
+			for f.sent.Load() < 4 {
+				time.Sleep(time.Millisecond)
+			}
+			end()
+		}()
 		out, err := f.Run(ctx, load.Config{Source: cards{}, Recorder: kept, Clock: f.clock, Stop: stop, Phases: []plan.Phase{{Duration: time.Hour, Concurrency: level(4)}}}, f.target())
 		cancel()
 		want := record.OK

@@ -233,6 +233,9 @@ func (s *serving) run(w *working) (load.Outcome, error) {
 		Gate: &load.Gate{
 			Starts: w.starts, Ends: w.ends, Ended: hand.close,
 			Over: func(p load.PhaseOutcome) {
+				if s.ctx.Err() != nil {
+					return // this worker is being ended, its part of the phase is not done
+				}
 				_ = s.send(message(kindOver, over{int(w.live.Phase.Load()), p}))
 			},
 		},
