@@ -231,14 +231,18 @@ func (r *run) notes(dataset string, source load.Source) {
 		return
 	}
 	for _, note := range n.Notes() {
-		message := dataset + ": " + note
-		r.mu.Lock()
-		said := r.said[message]
-		r.said[message] = true
-		r.mu.Unlock()
-		if !said {
-			r.emit(Event{Type: EventLog, Level: "warn", Message: message})
-		}
+		r.sayOnce("warn", dataset+": "+note)
+	}
+}
+
+// sayOnce logs a message unless it has been logged in this run.
+func (r *run) sayOnce(level, message string) {
+	r.mu.Lock()
+	said := r.said[message]
+	r.said[message] = true
+	r.mu.Unlock()
+	if !said {
+		r.emit(Event{Type: EventLog, Level: level, Message: message})
 	}
 }
 
