@@ -143,19 +143,29 @@ func (r *run) keepRows(c *plan.Cell, records []record.Record) {
 }
 
 // settleTime is how long the end of a server's program may take to be known after its
-// connections broke.
-const settleTime = 200 * time.Millisecond
+// connections broke; brokenTime where they broke just now: podman looks for it now and then.
+const (
+	settleTime = 200 * time.Millisecond
+	brokenTime = 1500 * time.Millisecond
+)
 
 // settle waits, where the last request failed, for what may be known of the server's end:
 // it is the cause then, and the requests that failed are its consequence.
 func settle(ctx context.Context, srv *server, records []record.Record) {
-	if !srv.launched() || len(records) == 0 || records[len(records)-1].Status == record.OK {
+	if !srv.launched() || len(records) == 0 {
 		return
+	}
+	wait := settleTime
+	switch records[len(records)-1].Status {
+	case record.OK:
+		return
+	case record.ConnectError, record.Reset, record.Truncated:
+		wait = brokenTime
 	}
 	select {
 	case <-ctx.Done():
 		return
-	case <-time.After(settleTime):
+	case <-time.After(wait):
 	}
 	if !srv.running() {
 		<-ctx.Done() // the watcher says why
