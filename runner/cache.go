@@ -24,6 +24,12 @@ const (
 	cacheNone    = "none"    // nothing was done
 )
 
+// What may tell the hits of a cell (result.Entry.CacheCheck).
+const (
+	checkUsage   = "usage"
+	checkCounter = "counter"
+)
+
 // resetWait is how long a server may refuse to empty its cache: requests that were cut a
 // moment ago may still hold parts of it.
 const resetWait = 3 * time.Second
@@ -233,16 +239,22 @@ func (r *run) cacheOutcome(ctx context.Context, srv *server, c *plan.Cell, p *pr
 		return out
 	}
 	first := firstPrompts(records, p.source)
-	share, by := first.share(c.Cache), "usage"
+	share := first.share(c.Cache)
+	out.Check = checkUsage
 	if share == nil && p.counted && r.Parallelism <= 1 {
 		if hits, ok := srv.hits(ctx); ok {
-			share, by = first.shareOf(c.Cache, hits-p.hits), "the server's counter of hits (it counts what others send too)"
+			share, out.Check = first.shareOf(c.Cache, hits-p.hits), checkCounter
 		}
 	}
 	out.HitShare = share
+	if share == nil {
+		out.Check = "not verified: " + first.untold(c.Cache)
+		r.sayOnce("info", fmt.Sprintf("benchmark.%s on %s: cache = %q is not verified: %s", c.Address.Benchmark, c.Server, c.Cache, first.untold(c.Cache)))
+	}
 	if share == nil || out.Why != "" {
 		return out
 	}
+	by := map[string]string{checkUsage: "usage", checkCounter: "the server's counter of hits (it counts what others send too)"}[out.Check]
 	switch {
 	case c.Cache == plan.CacheCold && *share > coldLimit:
 		out.Why = fmt.Sprintf("%.0f %% of the tokens of conversations' first prompts came from the prefix cache, beyond what these prompts share, by %s: it was not cold (cache_method %s)", 100**share, by, p.method)

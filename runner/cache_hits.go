@@ -2,6 +2,7 @@ package runner
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -192,6 +193,26 @@ func (f *firsts) shareOf(state string, hits float64) *float64 {
 		return ratio(min(hits, of), of)
 	}
 	return ratio(max(0, hits-explained), of)
+}
+
+// untold is why the hits of a cell say nothing of the declared state.
+func (f *firsts) untold(state string) string {
+	counted, said, longest := false, false, int32(0)
+	for i := range f.prompts {
+		if p := &f.prompts[i]; p.counts(state) {
+			counted, said = true, said || p.record.CachedTokens >= 0
+			longest = max(longest, p.record.InputTokens)
+		}
+	}
+	switch {
+	case !counted:
+		return "no first prompt of a conversation came to its end at the first try with its tokens counted"
+	case !said:
+		return "the server tells cached tokens neither in usage nor by a counter that could be used"
+	case state == plan.CacheCold:
+		return fmt.Sprintf("the longest first prompt has %d tokens, and up to %d may be the chat template's, which is cached whatever was done: prompts must be longer for hits to tell", longest, templateTokens)
+	}
+	return fmt.Sprintf("the longest first prompt has %d tokens, and the last %d of one are not kept: prompts must be longer for hits to tell", longest, blockTokens)
 }
 
 func ratio(a, b float64) *float64 {

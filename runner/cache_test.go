@@ -3,6 +3,7 @@ package runner
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"sparkrun/runner/load"
@@ -92,6 +93,35 @@ func TestShareOfHits(t *testing.T) {
 		}
 		if math.Abs(got-c.want) > 1e-9 {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// TestUntold: what can't be checked says why.
+func TestUntold(t *testing.T) {
+	source := texts{{"a"}, {"b"}}
+	rec := func(input, cached int32) record.Record {
+		return record.Record{InputTokens: input, CachedTokens: cached, Sent: 1}
+	}
+	retried := rec(1096, 0)
+	retried.Retries = 1
+	for name, c := range map[string]struct {
+		state  string
+		record record.Record
+		want   string
+	}{
+		"short, cold":   {plan.CacheCold, rec(95, 80), "the longest first prompt has 95 tokens, and up to 96 may be the chat template's"},
+		"just as long":  {plan.CacheCold, rec(96, 96), "the longest first prompt has 96 tokens"},
+		"short, primed": {plan.CachePrimed, rec(60, 32), "the longest first prompt has 60 tokens, and the last 64 of one are not kept"},
+		"not told":      {plan.CacheCold, rec(1096, -1), "the server tells cached tokens neither in usage nor by a counter"},
+		"retried":       {plan.CacheCold, retried, "no first prompt of a conversation came to its end at the first try"},
+	} {
+		f := firstPrompts([]record.Record{c.record}, source)
+		if share := f.share(c.state); share != nil {
+			t.Errorf("%s: a share of %v", name, *share)
+		}
+		if got := f.untold(c.state); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
 }

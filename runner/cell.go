@@ -144,8 +144,8 @@ func (r *run) keepRows(c *plan.Cell, records []record.Record) {
 }
 
 // settleTime is how long the end of a server's program may take to be known after its
-// connections broke.
-const settleTime = time.Second
+// connections broke; podman looks for it now and then.
+const settleTime = 1500 * time.Millisecond
 
 // settle waits, where a connection or the server broke, for what may be known of the server's end: it is
 // the cause then, and the requests that failed are its consequence. Of several replicas
@@ -240,14 +240,18 @@ func (r *run) notes(dataset string, source load.Source) {
 		return
 	}
 	for _, note := range n.Notes() {
-		message := dataset + ": " + note
-		r.mu.Lock()
-		said := r.said[message]
-		r.said[message] = true
-		r.mu.Unlock()
-		if !said {
-			r.emit(Event{Type: EventLog, Level: "warn", Message: message})
-		}
+		r.sayOnce("warn", dataset+": "+note)
+	}
+}
+
+// sayOnce logs a message unless it has been logged in this run.
+func (r *run) sayOnce(level, message string) {
+	r.mu.Lock()
+	said := r.said[message]
+	r.said[message] = true
+	r.mu.Unlock()
+	if !said {
+		r.emit(Event{Type: EventLog, Level: level, Message: message})
 	}
 }
 

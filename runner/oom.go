@@ -16,7 +16,8 @@ import (
 // Whether the kernel has killed a server's program for want of memory. A program that is
 // killed can't say why, and its exit status is that of any kill -9. The kernel counts its
 // own kills where everybody may read it (oom_kill in /proc/vmstat), and names the process
-// in its log, which not everybody may read. A container's engine says it itself.
+// in its log, which not everybody may read. A container's engine says it itself, where it
+// has seen it: podman has not always.
 //
 //	count rose lately   log readable   it names a process of ours   killed for memory
 //	no                                                              no
@@ -88,7 +89,7 @@ func (r *run) killedForMemory(k *rank) string {
 	if errors.Is(err, targets.ErrOutOfMemory) {
 		return "the container's engine says so"
 	}
-	if err == nil || k.containers != nil {
+	if err == nil {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(r.Control.cleanup, askKernel)
@@ -100,6 +101,9 @@ func (r *run) killedForMemory(k *rank) string {
 	r.mu.Lock()
 	family := append([]int{k.proc.Pid()}, k.family...)
 	r.mu.Unlock()
+	if c, ok := k.proc.(interface{ NodePid() int }); ok {
+		family = []int{c.NodePid()}
+	}
 	if victims := kernelLog(ctx, k.node); victims != nil {
 		return ours(victims, family)
 	}

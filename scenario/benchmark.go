@@ -243,7 +243,7 @@ func (m *cellMaker) reference(a *hclsyntax.Attribute, block string, w where) str
 
 func (m *cellMaker) request(w where, server string) plan.Request {
 	v := m.sub("request", requestAttrs, w)
-	r := plan.Request{Timeout: v.Duration("timeout"), IdleTimeout: v.Duration("idle_timeout"), Retries: v.Int("retries"), Stop: v.Strings("stop"), Output: v.String("output"), MaxField: v.String("max_tokens_field")}
+	r := plan.Request{Timeout: v.Duration("timeout"), IdleTimeout: v.Duration("idle_timeout"), Retries: v.Int("retries"), Stop: v.Strings("stop"), Output: v.String("output"), MaxField: v.String("max_tokens_field"), NoSpares: !v.Bool("spare_connections")}
 	if v.Has("temperature") {
 		f := v.Float("temperature")
 		r.Temperature = &f

@@ -91,6 +91,7 @@ var requestAttrs = []schema.Attr{
 	attr("timeout", schema.Duration, 10*time.Minute, "Longest time of a request."),
 	bare("idle_timeout", schema.Duration, "no limit", "Longest time without a byte."),
 	attr("retries", schema.Int, int64(0), "Sends after a failed one, a second after it, then two, four …; latencies are those of the last."),
+	attr("spare_connections", schema.Bool, true, "Connections are opened ahead of their requests, so that none waits for one. false: each with its request; for servers that end when a connection closes without one (dllama-api)."),
 	bare("temperature", schema.Float, "the server's", "Sampling temperature."),
 	bare("seed", schema.Int, "the server's", "Sampling seed."),
 	bare("stop", schema.StringList, none, "Stop strings."),

@@ -23,9 +23,10 @@ import (
 	containers "sparkrun/targets/container"
 )
 
-// engine is a dockerd of the test's own, in a folder of its own.
+// engine is a dockerd or podman of the test's own, in a folder of its own.
 type engine struct {
 	dir  string
+	argv []string
 	cmd  *exec.Cmd
 	api  *client.Client
 	host string
@@ -34,21 +35,38 @@ type engine struct {
 // faultImage has this test's own program, built static, as /faultserver.
 const faultImage = "sparkrun-test/faultserver:1"
 
-// startEngine starts dockerd and imports the image. Where dockerd is not installed, or may
+// startDocker starts a dockerd.
+func startDocker(t *testing.T) *engine {
+	return startEngine(t, "docker.io", func(dir string) []string {
+		return []string{"dockerd", "--data-root", dir + "/data", "--exec-root", dir + "/exec", "-H", "unix://" + dir + "/docker.sock",
+			"--iptables=false", "--bridge=none", "--storage-driver=vfs", "--pidfile", dir + "/pid"}
+	})
+}
+
+// startPodman starts podman's service, which speaks Docker's API.
+func startPodman(t *testing.T) *engine {
+	return startEngine(t, "podman", func(dir string) []string {
+		return []string{"podman", "--root", dir + "/data", "--runroot", dir + "/exec", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs",
+			"system", "service", "--time", "0", "unix://" + dir + "/docker.sock"}
+	})
+}
+
+// startEngine starts an engine and imports the image. Where it is not installed, or may
 // not run, the test is skipped with a line that says so.
-func startEngine(t *testing.T) *engine {
+func startEngine(t *testing.T, debian string, argv func(dir string) []string) *engine {
 	t.Helper()
-	if _, err := exec.LookPath("dockerd"); err != nil {
-		t.Skip("dockerd is not installed: containers are not tested (Debian: apt-get install docker.io)")
+	program := argv("")[0]
+	if _, err := exec.LookPath(program); err != nil {
+		t.Skipf("%s is not installed: containers are not tested with it (Debian: apt-get install %s)", program, debian)
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("not root: a dockerd of the test's own cannot be started, containers are not tested")
+		t.Skipf("not root: a %s of the test's own cannot be started, containers are not tested", program)
 	}
 	dir, err := os.MkdirTemp("", "d") // a socket's path is short
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &engine{dir: dir, host: "unix://" + dir + "/docker.sock"}
+	e := &engine{dir: dir, argv: argv(dir), host: "unix://" + dir + "/docker.sock"}
 	if e.api, err = client.New(client.WithHost(e.host)); err != nil {
 		t.Fatal(err)
 	}
@@ -79,8 +97,13 @@ func (e *engine) start(t *testing.T) {
 	defer log.Close()
 	// That of a killed dockerd is killed with it, and where nobody reaps it, looks alive.
 	_ = os.Remove(e.dir + "/exec/containerd/containerd.pid")
-	e.cmd = exec.Command("dockerd", "--data-root", e.dir+"/data", "--exec-root", e.dir+"/exec", "-H", e.host,
-		"--iptables=false", "--bridge=none", "--storage-driver=vfs", "--pidfile", e.dir+"/pid")
+	e.cmd = exec.Command(e.argv[0], e.argv[1:]...)
+	// Podman gives containers more open files than every machine lets it.
+	conf := filepath.Join(e.dir, "containers.conf")
+	if err := os.WriteFile(conf, []byte("[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	e.cmd.Env = append(os.Environ(), "CONTAINERS_CONF="+conf)
 	e.cmd.Stdout, e.cmd.Stderr = log, log
 	if err := e.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -92,7 +115,7 @@ func (e *engine) start(t *testing.T) {
 		}
 		if time.Now().After(deadline) {
 			said, _ := os.ReadFile(filepath.Join(e.dir, "log"))
-			t.Fatalf("dockerd does not answer: %v\n%s", err, said)
+			t.Fatalf("%s does not answer: %v\n%s", e.argv[0], err, said)
 		}
 	}
 }
@@ -238,41 +261,104 @@ benchmark "chat" {
 sink "json" {}
 `
 
+// goodMeasured says that the other server of the scenario was measured.
+const goodMeasured = `(?s)(ok|suspect) +benchmark\.chat\[server=good\]#1 steady: 4 of 4`
+
+const hfToken = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz"
+
+// serverA is how the names of server a's containers begin.
+const serverA = "sparkrun-server.a-"
+
+// containerRuns are runs of the scenario on an engine.
+type containerRuns struct {
+	engine *engine
+	dir    string
+	env    []string
+}
+
+func containerRunsOn(t *testing.T, e *engine) containerRuns {
+	return containerRuns{e, folderWith(t, dockerScenario), []string{"DOCKER_HOST=" + e.host, "HF_TOKEN=" + hfToken, "HOME=" + t.TempDir()}}
+}
+
+func (r containerRuns) sparkrun(t *testing.T, crash string, args ...string) (string, error) {
+	t.Helper()
+	return sparkrunIn(t, r.dir, append([]string{crashVariable + "=" + crash}, r.env...), args...)
+}
+
+// apply runs the scenario and checks what it printed.
+func (r containerRuns) apply(t *testing.T, id, crash, pattern string, args ...string) string {
+	t.Helper()
+	out, _ := r.sparkrun(t, crash, append([]string{"apply", "scenario.hcl", "--run-id", id}, args...)...)
+	if !regexp.MustCompile(pattern).MatchString(out) {
+		t.Errorf("no match for %s in\n%s", pattern, out)
+	}
+	if strings.Contains(out, hfToken) {
+		t.Error("the token is shown")
+	}
+	return out
+}
+
+func (r containerRuns) nothingLeft(t *testing.T) {
+	t.Helper()
+	r.engine.nothingLeft(t, serverA)
+}
+
+// TestPodman: the same client, on podman's socket.
+func TestPodman(t *testing.T) {
+	e := startPodman(t)
+	r := containerRunsOn(t, e)
+	dir, sparkrun, apply, nothingLeft := r.dir, r.sparkrun, r.apply, r.nothingLeft
+	t.Run("start, ready, measured, logged, removed", func(t *testing.T) {
+		out := apply(t, "one", "", goodMeasured, "--var", "life=args")
+		if !strings.Contains(out, "[server=a]#1 steady: 4 of 4") {
+			t.Errorf("%s", out)
+		}
+		log, _ := os.ReadFile(filepath.Join(dir, "results/scenario/one/logs/server.a.log"))
+		if want := `arguments ["a b" "$HOME 'x' \"y\"" "{\"k\": [1]}" "two\nlines" "日本"]`; !strings.Contains(string(log), want) {
+			t.Errorf("the log lacks %s:\n%s", want, log)
+		}
+		nothingLeft(t)
+	})
+	t.Run("killed for want of memory", func(t *testing.T) {
+		apply(t, "greedy", "", `LAUNCH_OUT_OF_MEMORY: .*exit status 137.*killed (it )?for want of memory`, "--var", "life=greedy", "--var", "memory=64m")
+		nothingLeft(t)
+	})
+	t.Run("dies in mid-load", func(t *testing.T) {
+		apply(t, "dies", "", `MEASURE_SERVER_DIED: server\.a ended \(exit status 3\).*panic: engine core is dead`, "--var", "life=dies", "--var", "requests=40")
+		nothingLeft(t)
+	})
+	t.Run("ignores SIGTERM", func(t *testing.T) {
+		apply(t, "stubborn", "", goodMeasured, "--var", "life=stubborn")
+		nothingLeft(t)
+	})
+	t.Run("image missing", func(t *testing.T) {
+		apply(t, "image", "", `LAUNCH_IMAGE: start server\.a: pull image 127\.0\.0\.1:9/none:1`, "--var", "image=127.0.0.1:9/none:1")
+		nothingLeft(t)
+	})
+	t.Run("name taken", func(t *testing.T) {
+		name := containers.Name(targets.Mark{Run: filepath.Join(dir, "results/scenario/taken"), Server: "server.a"})
+		e.foreign(t, name, "/faultserver", "-life", "silent")
+		apply(t, "taken", "", `LAUNCH_NAME_TAKEN: .*container `+name+`: .*docker rm -f `+name)
+		e.remove(t, serverA)
+	})
+	t.Run("leftover of a dead run", func(t *testing.T) {
+		apply(t, "dead", "after 3", "")
+		if len(e.names(t, serverA)) != 1 {
+			t.Fatalf("the container should have outlived sparkrun: %q", e.names(t, serverA))
+		}
+		if out, err := sparkrun(t, "", "down", "dead"); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		nothingLeft(t)
+	})
+}
+
 // TestContainers is the life of servers in containers, on a real dockerd.
 func TestContainers(t *testing.T) {
-	const token = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz"
 	t.Parallel()
-	e := startEngine(t)
-	env := []string{"DOCKER_HOST=" + e.host, "HF_TOKEN=" + token, "HOME=" + t.TempDir()}
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "scenario.hcl"), []byte(dockerScenario), 0o644)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	sparkrun := func(t *testing.T, crash string, args ...string) (string, error) {
-		t.Helper()
-		return sparkrunIn(t, dir, append([]string{crashVariable + "=" + crash}, env...), args...)
-	}
-	// apply runs the scenario and checks what it printed, and that no container is left.
-	apply := func(t *testing.T, id, crash, pattern string, args ...string) string {
-		t.Helper()
-		out, _ := sparkrun(t, crash, append([]string{"apply", "scenario.hcl", "--run-id", id}, args...)...)
-		if !regexp.MustCompile(pattern).MatchString(out) {
-			t.Errorf("no match for %s in\n%s", pattern, out)
-		}
-		if strings.Contains(out, token) {
-			t.Error("the token is shown")
-		}
-		return out
-	}
-	const a = "sparkrun-server.a-" // how the names of its containers begin
-	nothingLeft := func(t *testing.T) {
-		t.Helper()
-		e.nothingLeft(t, a)
-	}
-	const goodMeasured = `(?s)(ok|suspect) +benchmark\.chat\[server=good\]#1 steady: 4 of 4`
+	e := startDocker(t)
+	r := containerRunsOn(t, e)
+	dir, sparkrun, apply, nothingLeft := r.dir, r.sparkrun, r.apply, r.nothingLeft
 
 	t.Run("all", func(t *testing.T) {
 		t.Run("on a node", func(t *testing.T) {
@@ -291,7 +377,7 @@ func TestContainers(t *testing.T) {
 					t.Errorf("the log lacks %s:\n%s", want, log)
 				}
 				jour, _ := os.ReadFile(filepath.Join(dir, "results/scenario/one/journal.jsonl"))
-				if !regexp.MustCompile(`"type":"created".*"kind":"container".*"image":"sha256:[0-9a-f]{64}"`).Match(jour) || strings.Contains(string(jour), token) {
+				if !regexp.MustCompile(`"type":"created".*"kind":"container".*"image":"sha256:[0-9a-f]{64}"`).Match(jour) || strings.Contains(string(jour), hfToken) {
 					t.Errorf("%s", jour)
 				}
 				summary, _ := os.ReadFile(filepath.Join(dir, "results/scenario/one/summary.json"))
@@ -354,7 +440,7 @@ func TestContainers(t *testing.T) {
 				name := containers.Name(targets.Mark{Run: filepath.Join(dir, "results/scenario/taken"), Server: "server.a"})
 				e.foreign(t, name, "/faultserver", "-life", "silent")
 				apply(t, "taken", "", `LAUNCH_NAME_TAKEN: .*container `+name+`: .*docker rm -f `+name)
-				if left := e.names(t, a); len(left) != 1 || left[0] != name {
+				if left := e.names(t, serverA); len(left) != 1 || left[0] != name {
 					t.Errorf("the foreign container should be there alone: %q", left)
 				}
 				e.remove(t, name)
@@ -377,8 +463,8 @@ func TestContainers(t *testing.T) {
 					nothingLeft(t)
 				}
 				apply(t, "dead", "after 3", "")
-				if len(e.names(t, a)) != 1 {
-					t.Fatalf("the container should have outlived sparkrun: %q", e.names(t, a))
+				if len(e.names(t, serverA)) != 1 {
+					t.Fatalf("the container should have outlived sparkrun: %q", e.names(t, serverA))
 				}
 				apply(t, "next", "", `removed what the dead run .*results/scenario/dead left: server\.a: container sparkrun-server\.a-`)
 				nothingLeft(t)
@@ -401,8 +487,8 @@ func TestContainers(t *testing.T) {
 					t.Fatalf("%v\n%s", err, out)
 				}
 				apply(t, "adopting", "", `server\.a is running already .* run up\): it is used`, "--only", "server=a")
-				if len(e.names(t, a)) != 1 {
-					t.Errorf("%q", e.names(t, a))
+				if len(e.names(t, serverA)) != 1 {
+					t.Errorf("%q", e.names(t, serverA))
 				}
 				if out, err := sparkrun(t, "", "down", "up"); err != nil || !strings.Contains(out, "Removed server.a: container sparkrun-server.a-") {
 					t.Errorf("%v\n%s", err, out)

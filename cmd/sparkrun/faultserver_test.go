@@ -41,6 +41,9 @@ func faultserver() {
 	if err != nil {
 		panic(err)
 	}
+	if *life == "fragile" {
+		l = fragile{l}
+	}
 	var streamed atomic.Int64
 	mux := http.NewServeMux()
 	if b, err := os.ReadFile(*version); err == nil {
@@ -89,6 +92,30 @@ func faultserver() {
 		panic(err)
 	}
 	panic(http.Serve(l, mux))
+}
+
+// fragile ends the server when a connection closes on which nothing was sent, as
+// dllama-api does.
+type fragile struct{ net.Listener }
+
+func (l fragile) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return &fragileConn{Conn: c}, err
+}
+
+type fragileConn struct {
+	net.Conn
+	said bool
+}
+
+func (c *fragileConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.said = c.said || n > 0
+	if err == io.EOF && !c.said {
+		fmt.Println("panic: a connection was closed that nothing was sent on")
+		os.Exit(4)
+	}
+	return n, err
 }
 
 // lives are what a server does before it listens.

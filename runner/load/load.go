@@ -116,7 +116,10 @@ type Cache struct {
 	// HitShare is the share of the tokens of conversations' first prompts that came from
 	// the cache (of a cold one: beyond what those prompts have in common); nil: not known.
 	HitShare *float64
-	Why      string // in what way that contradicts what was declared; "" if it does not
+	// Check is what told the share, or "not verified: " and why nothing did; "" where nothing
+	// is declared.
+	Check string `json:",omitempty"`
+	Why   string // in what way that contradicts what was declared; "" if it does not
 }
 
 // Worker is a process that made a share of a load.

@@ -74,7 +74,10 @@ type Entry struct {
 	Cache         string   `json:"cache"`
 	CacheMethod   string   `json:"cache_method"`
 	CacheHitShare *float64 `json:"cache_hit_share"`
-	Workload      string   `json:"workload"` // what is sent and when: plan.Cell
+	// CacheCheck is what told that share: "usage" (of the answers), "counter" (the server's
+	// own, which counts what others send too), or "not verified: " and why nothing did.
+	CacheCheck string `json:"cache_check,omitempty"`
+	Workload   string `json:"workload"` // what is sent and when: plan.Cell
 
 	Window     Window              `json:"window"`
 	Requests   Requests            `json:"requests"`

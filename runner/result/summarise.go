@@ -50,7 +50,7 @@ func summarisePhases(c *plan.Cell, s *plan.Server, records []record.Record, out 
 
 // cached says what was done about the prefix cache, and marks what contradicts it.
 func (e *Entry) cached(c *load.Cache) {
-	e.CacheMethod, e.CacheHitShare = c.Method, c.HitShare
+	e.CacheMethod, e.CacheHitShare, e.CacheCheck = c.Method, c.HitShare, c.Check
 	if c.Why != "" {
 		e.Add("cache_state", c.Why)
 	}

@@ -314,9 +314,10 @@ type Conversations struct {
 
 // Request is what every request of a cell has.
 type Request struct {
-	Timeout     time.Duration          `json:"timeout_ns"`      // whole request; 0: none
-	IdleTimeout time.Duration          `json:"idle_timeout_ns"` // between two reads; 0: none
-	Retries     int64                  `json:"retries"`         // sends after a failed one
+	Timeout     time.Duration          `json:"timeout_ns"`                     // whole request; 0: none
+	IdleTimeout time.Duration          `json:"idle_timeout_ns"`                // between two reads; 0: none
+	Retries     int64                  `json:"retries"`                        // sends after a failed one
+	NoSpares    bool                   `json:"no_spare_connections,omitempty"` // each is opened as its request is due
 	Temperature *float64               `json:"temperature,omitempty"`
 	Seed        *int64                 `json:"seed,omitempty"`
 	Stop        []string               `json:"stop,omitempty"`

@@ -43,6 +43,9 @@ func (d *Docker) Start(ctx context.Context, c targets.ContainerCmd) (targets.Pro
 	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p := &running{docker: d, id: made.ID, name: called, stopWatch: stop, done: make(chan struct{}), logged: make(chan struct{})}
+	if there, err := d.api.ContainerInspect(short, made.ID, client.ContainerInspectOptions{}); err == nil && there.Container.State != nil {
+		p.pid = there.Container.State.Pid
+	}
 	go p.copyLogs(run, c.Log)
 	go p.wait(run)
 	return p, nil
@@ -133,6 +136,7 @@ func bytesOf(s string) (int64, error) {
 type running struct {
 	docker    *Docker
 	id, name  string
+	pid       int // of its first process on the node, 0 unknown
 	stopWatch context.CancelFunc
 	done      chan struct{}
 	err       error // set before done is closed
@@ -154,6 +158,10 @@ func (p *running) Argv(ctx context.Context) []string {
 	return append([]string{c.Container.Path}, c.Container.Args...)
 }
 
+// NodePid is the pid of its first process as the node sees it, 0 unknown.
+func (p *running) NodePid() int { return p.pid }
+
+// Pid is none: a container is known by its name.
 func (p *running) Pid() int                { return 0 }
 func (p *running) Started() uint64         { return 0 }
 func (p *running) Done() <-chan struct{}   { return p.done }

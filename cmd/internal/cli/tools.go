@@ -64,8 +64,11 @@ func newDoer(ep targets.Endpoint, c *plan.Cell, clock record.Clock) (load.Client
 }
 
 // connections are how many a cell's closed loops use at once, and whether it has an open
-// loop, which does not say.
+// loop, which does not say; none where they are not to be opened ahead.
 func connections(c *plan.Cell) (most int, open bool) {
+	if c.Request.NoSpares {
+		return 0, false
+	}
 	phases := slices.Clone(c.Phases)
 	if c.Search != nil {
 		phases = append(phases, c.Search.Rungs[len(c.Search.Rungs)-1].Phases...)
