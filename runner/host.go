@@ -104,18 +104,8 @@ func (r *run) program(ctx context.Context, k *rank, facts targets.Facts) (string
 	return remote.PutProgram(ctx, r.Tools.Self)
 }
 
-// The ways to a server on a node.
-const tunnelled = "ssh_tunnel"
-
 // tunnels reports whether the node's servers are reached through its SSH connection.
-func (r *run) tunnels(host string) bool {
-	for _, n := range r.Plan.Nodes {
-		if n.Name == host {
-			return n.Values.String("access") == tunnelled
-		}
-	}
-	return false
-}
+func (r *run) tunnels(host string) bool { return targets.NodeOf(r.Plan.Nodes, host).Tunnelled }
 
 // bootIDs are those of a server's nodes that are not this machine.
 func (srv *server) bootIDs(ctx context.Context) (map[string]string, error) {

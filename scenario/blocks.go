@@ -205,7 +205,7 @@ var topBlocks = []BlockType{
 		bare("identity_file", schema.Path, "the SSH client's", "Key."), bare("jump", schema.String, "the SSH client's", "Hosts to go through, as [user@]host[:port],…; \"none\" for none."), bare("fabric_ip", schema.String, "host, where that is an address", "Address for traffic between the ranks of a server."),
 		bare("interface", schema.String, "the one with fabric_ip, by `ip addr`", "Network interface of that address; several with commas, as in \"enp1s0f1np1,enP2p1s0f1np1\"."), bare("env", schema.StringMap, none, "Environment of what runs there; a server's own goes before it."), bare("labels", schema.StringMap, none, "Words about it."),
 		bare("price_per_hour", schema.Float, none, "What an hour costs."),
-		oneOf(attr("access", schema.String, schema.Plain("direct"), "The way to the ports of its servers: their own address, or through the SSH connection, which is measured along (mark tunnelled)."), "direct", "ssh_tunnel"),
+		oneOf(attr("access", schema.String, schema.Plain("direct"), "The way to the ports of its servers: their own address, or through the SSH connection, which is measured along (mark tunnelled); the server then listens to its node alone."), "direct", "ssh_tunnel"),
 		attr("drop_caches", schema.Bool, false, "Empty the page cache before each server start, with sudo -n where the user is not root; it is recorded whether that could be done."),
 	}},
 	{Name: "server", Label: true, Doc: "An inference server.", Attrs: append(append([]schema.Attr{}, serverAttrs...), engineAttrs...), Free: "those of the framework (sparkrun help NAME)", Blocks: serverBlocks},

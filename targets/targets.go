@@ -212,9 +212,11 @@ type RankNode struct {
 	// FabricIP is the node's address for other ranks, "" where nobody told it; Interface
 	// its network interface, several with commas, "" unknown.
 	FabricIP, Interface string
-	Env                 map[string]schema.Text
-	GPUs                bool // it has NVIDIA GPUs
-	RDMA                bool // it has RDMA devices: /dev/infiniband is there
+	// Tunnelled says that its servers are reached through its SSH connection.
+	Tunnelled bool
+	Env       map[string]schema.Text
+	GPUs      bool // it has NVIDIA GPUs
+	RDMA      bool // it has RDMA devices: /dev/infiniband is there
 	// Dir is the folder on the node where the files of the rank's Launch will be, "" for
 	// the LaunchInput's.
 	Dir string
@@ -229,6 +231,7 @@ func NodeOf(nodes []plan.Node, name string) RankNode {
 		}
 		out.Host, out.FabricIP, out.Interface = n.Host, n.Values.String("fabric_ip"), n.Values.String("interface")
 		out.Env, _ = n.Values["env"].(map[string]schema.Text)
+		out.Tunnelled = n.Values.String("access") == "ssh_tunnel"
 		if _, err := netip.ParseAddr(n.Host); err == nil && out.FabricIP == "" {
 			out.FabricIP = n.Host
 		}
@@ -249,9 +252,9 @@ func NodesOf(nodes []plan.Node, names []string) []RankNode {
 func (n RankNode) Local() bool { return n.Name == "" || n.Name == "local" }
 
 // Listen is the address that a server on the node listens on, so that we reach it and, on
-// this machine, nobody else does.
+// this machine and through a tunnel, nobody else does.
 func (n RankNode) Listen() string {
-	if n.Local() {
+	if n.Local() || n.Tunnelled {
 		return "127.0.0.1"
 	}
 	return "0.0.0.0"
