@@ -126,6 +126,9 @@ func TestGeneratorLosesANode(t *testing.T) {
 	killed := c.inMidRun("lost", c.nodes[1].Kill)
 	run, out := c.load(t, "lost", "generator {\n  nodes = [node.spark1, node.spark2]\n}", oneServer, 3, "--var", "seconds=3", "--var", "repeat=3")
 	<-killed
+	if !strings.Contains(out, "worker_lost") {
+		t.Fatalf("no worker was lost in mid-run:\n%s", out)
+	}
 	_, open := cellRows(t, run, "open")
 	if open[0].Verdict != result.Invalid || !slices.ContainsFunc(open[0].Marks, func(m result.Mark) bool { return m.Name == "worker_lost" }) {
 		t.Errorf("%s, %+v", open[0].Verdict, open[0].Marks)

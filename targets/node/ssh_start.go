@@ -297,6 +297,7 @@ func (p *sshProcess) converse(ctx context.Context, program string) error {
 		end()
 		return err
 	}
+	stdin = &closedOnce{WriteCloser: stdin}
 	p.stdin = stdin
 	p.cancel = end
 	if p.cmd.Stdin != nil {
@@ -338,6 +339,18 @@ func (w *sharedWriter) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.to.Write(b)
+}
+
+// closedOnce may be closed by several at a time, which a session's own input may not.
+type closedOnce struct {
+	io.WriteCloser
+	once sync.Once
+}
+
+// Close closes it; only the first call does, and has an error.
+func (c *closedOnce) Close() (err error) {
+	c.once.Do(func() { err = c.WriteCloser.Close() })
+	return err
 }
 
 // Stop ends the program with all that it started.
