@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -121,24 +120,5 @@ func TestGeneratorSRUN(t *testing.T) {
 		t.Fatal(err)
 	}
 	const block = "generator {\n  launcher = \"srun\"\n  hostfile = \"hosts\"\n  per_node = 2\n}"
-	one, out, code := applyGenerator(t, dir, env, "one", "")
-	if code != 0 {
-		t.Fatalf("exit %d\n%s", code, out)
-	}
-	four, out, code := applyGenerator(t, dir, env, "four", block)
-	if code != 0 || !strings.Contains(out, "the load comes from 4 workers") {
-		t.Fatalf("exit %d\n%s", code, out)
-	}
-	sameAsOne(t, one, four, 4)
-	killed := make(chan struct{})
-	go func() {
-		defer close(killed)
-		killRank(t, dir, "killed", "SLURM_PROCID=1", syscall.SIGKILL)
-	}()
-	run, out, code := applyGenerator(t, dir, env, "killed", block, "--var", "seconds=3")
-	<-killed
-	lostAndOn(t, run, out, code, 4, "its connection ended")
-	if left := markedIn(t, dir); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
+	fourRanks(t, dir, env, block, "SLURM_PROCID=1")
 }

@@ -424,6 +424,32 @@ func mustLook(t *testing.T, program string) string {
 	return path
 }
 
+// fourRanks has a load made by the four ranks of a launcher: they do together what one process
+// does, and one of them killed, which is known by its environment, is a mark.
+func fourRanks(t *testing.T, dir string, env []string, block, victim string) {
+	t.Helper()
+	one, out, code := applyGenerator(t, dir, env, "one", "")
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, out)
+	}
+	four, out, code := applyGenerator(t, dir, env, "four", block)
+	if code != 0 || !strings.Contains(out, "the load comes from 4 workers") {
+		t.Fatalf("exit %d\n%s", code, out)
+	}
+	sameAsOne(t, one, four, 4)
+	killed := make(chan struct{})
+	go func() {
+		defer close(killed)
+		killRank(t, dir, "killed", victim, syscall.SIGKILL)
+	}()
+	run, out, code := applyGenerator(t, dir, env, "killed", block, "--var", "seconds=4")
+	<-killed
+	lostAndOn(t, run, out, code, 4, "its connection ended")
+	if left := markedIn(t, dir); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
 // TestGeneratorMPI: the same by mpirun with four ranks, and one of them killed.
 func TestGeneratorMPI(t *testing.T) {
 	if _, err := exec.LookPath("mpirun"); err != nil {
@@ -437,26 +463,7 @@ func TestGeneratorMPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	const block = "generator {\n  hostfile = \"mpi_hosts\"\n}"
-	one, out, code := applyGenerator(t, dir, env, "one", "")
-	if code != 0 {
-		t.Fatalf("exit %d\n%s", code, out)
-	}
-	four, out, code := applyGenerator(t, dir, env, "four", block)
-	if code != 0 || !strings.Contains(out, "the load comes from 4 workers") {
-		t.Fatalf("exit %d\n%s", code, out)
-	}
-	sameAsOne(t, one, four, 4)
-	killed := make(chan struct{})
-	go func() {
-		defer close(killed)
-		killRank(t, dir, "killed", "OMPI_COMM_WORLD_RANK=1", syscall.SIGKILL)
-	}()
-	run, out, code := applyGenerator(t, dir, env, "killed", block, "--var", "seconds=4")
-	<-killed
-	lostAndOn(t, run, out, code, 4, "its connection ended")
-	if left := markedIn(t, dir); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
+	fourRanks(t, dir, env, block, "OMPI_COMM_WORLD_RANK=1")
 	// Who may not is told why, in mpirun's own words.
 	if _, out, code := applyGenerator(t, dir, env[1:], "refused", block); os.Geteuid() == 0 && (code != 1 || !strings.Contains(out, "OMPI_ALLOW_RUN_AS_ROOT")) {
 		t.Errorf("exit %d\n%s", code, out)
