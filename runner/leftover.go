@@ -158,6 +158,9 @@ func (f Found) strays() ([]Remains, error) {
 	}
 	var out []Remains
 	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
+		if !ofRun(dir) {
+			continue
+		}
 		m, err := Remaining(dir, all)
 		if err != nil {
 			return nil, err
@@ -285,6 +288,15 @@ func (r *run) sweep() {
 			warn("%v", err)
 		}
 	}
+}
+
+// ofRun reports whether a marked folder is a run's, or was: a run's journal comes before all
+// that carries its mark, so a folder that is there without one says nothing of whether what
+// carries its name is wanted.
+func ofRun(dir string) bool {
+	_, err := os.Stat(journalOf(dir))
+	_, gone := os.Stat(dir)
+	return err == nil || gone != nil
 }
 
 func journalOf(dir string) string { return filepath.Join(dir, "journal.jsonl") }
