@@ -36,11 +36,9 @@ const resetWait = 3 * time.Second
 
 // prefixCache is the state of a server's prefix cache for a cell.
 type prefixCache struct {
-	method  string
-	why     string      // the declared state could not be had
-	source  load.Source // of the cell's requests
-	hits    float64     // of the server's counter as the cell began
-	counted bool        // there is such a counter
+	method string
+	why    string      // the declared state could not be had
+	source load.Source // of the cell's requests
 }
 
 // setCache brings the server's prefix cache into the state that the cell declares, and
@@ -212,28 +210,19 @@ func (f *failures) Record(rec *record.Record) {
 	}
 }
 
-// countHits reads the server's counter of cache hits as the cell begins.
-func (r *run) countHits(ctx context.Context, srv *server, p *prefixCache) {
-	p.hits, p.counted = srv.hits(ctx)
-}
-
-// hits is the counter of cache hits, of all replicas together.
-func (srv *server) hits(ctx context.Context) (sum float64, ok bool) {
-	for _, ep := range srv.endpoints {
-		hits, ok := srv.framework.CacheHits(ctx, probe, ep)
-		if !ok {
-			return 0, false
-		}
-		sum += hits
-	}
-	return sum, true
+// hitTokens are the prompt tokens that counters of a server say it has found in its prefix
+// cache. Of an engine without a call that empties it, it is not known how it counts.
+func (srv *server) hitTokens(says map[string]float64) (tokens float64, ok bool) {
+	tokens, ok = says["prefix_cache_hit_tokens"]
+	return tokens, ok && srv.plan.CacheReset != ""
 }
 
 // probe is the client for questions beside the load.
 var probe = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
 
 // cacheOutcome is what was done about the cache and what the counters say of it.
-func (r *run) cacheOutcome(ctx context.Context, srv *server, c *plan.Cell, p *prefixCache, records []record.Record) *load.Cache {
+// before and after are its counters as the cell began and ended.
+func (r *run) cacheOutcome(srv *server, c *plan.Cell, p *prefixCache, before, after map[string]float64, records []record.Record) *load.Cache {
 	out := &load.Cache{Method: p.method, Why: p.why}
 	if c.Cache == plan.CacheAsIs {
 		return out
@@ -241,9 +230,9 @@ func (r *run) cacheOutcome(ctx context.Context, srv *server, c *plan.Cell, p *pr
 	first := firstPrompts(records, p.source)
 	share := first.share(c.Cache)
 	out.Check = checkUsage
-	if share == nil && p.counted && r.Parallelism <= 1 {
-		if hits, ok := srv.hits(ctx); ok {
-			share, out.Check = first.shareOf(c.Cache, hits-p.hits), checkCounter
+	if then, had := srv.hitTokens(before); share == nil && had && r.Parallelism <= 1 {
+		if now, has := srv.hitTokens(after); has {
+			share, out.Check = first.shareOf(c.Cache, now-then), checkCounter
 		}
 	}
 	out.HitShare = share

@@ -76,11 +76,16 @@ func (r *run) cell(c *plan.Cell) error {
 	if err != nil {
 		return &Error{because(err, MeasureServerDied), fmt.Errorf("run %s: %w", c.Name, errors.Join(err, rows.Close()))}
 	}
+	observed, err := r.observe(ctx, srv, c)
+	if err != nil {
+		return errors.Join(err, rows.Close())
+	}
+	defer observed.stop()
+	before := r.countersWhen(ctx, srv, c, atRest)
 	keep := &recorder{rows: rows, secrets: r.Plan.Secrets}
 	live := &load.Live{}
 	stopProgress := r.progress(c, live)
-	r.countHits(ctx, srv, cache)
-	out, err := measure(ctx, c, srv.plan, keep, put, load.Config{
+	out, err := measure(ctx, c, srv.plan, keep, observed.over(put), load.Config{
 		Phases: c.Phases, Conversations: c.Conversations, Request: c.Request,
 		KeepAnswers: c.Record.Content, Abort: c.Abort, Seed: c.Seed,
 		Source: cache.source, Doer: doer, Recorder: keep, Clock: r.Clock, Lead: load.Lead, Live: live,
@@ -95,7 +100,11 @@ func (r *run) cell(c *plan.Cell) error {
 	})
 	stopProgress()
 	settle(ctx, srv, keep.records)
-	out.Cache = r.cacheOutcome(ctx, srv, c, cache, keep.records)
+	ours := sentOf(keep.records)
+	after := r.countersWhen(ctx, srv, c, func(says map[string]float64) bool { return ours.contradicts("", before, says) == load.Counted{} })
+	observed.stop()
+	out.Counted = observed.counted(before, after, ours, out)
+	out.Cache = r.cacheOutcome(srv, c, cache, before, after, keep.records)
 
 	cell := &result.Cell{Plan: c, Server: srv.plan, Model: srv.endpoints[0].Model, Records: keep.records, Outcome: out}
 	cell.Entries = result.Summarise(c, srv.plan, keep.records, out)
@@ -110,6 +119,9 @@ func (r *run) cell(c *plan.Cell) error {
 	rowsErr := rows.Close()
 	if rowsErr == nil {
 		r.keepRows(c, keep.records)
+	}
+	if err := observed.samples.Keep(out.Phases); err != nil {
+		r.problem(err)
 	}
 	failure := r.failure(ctx, c, err, rowsErr, out, cell.Entries)
 	outcome, cause := "succeeded", ""

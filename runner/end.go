@@ -185,7 +185,7 @@ func (r *run) files() []string {
 			files = append(files, p)
 		}
 	}
-	for _, kind := range []string{"requests", "events", "rows"} {
+	for _, kind := range []string{"requests", "events", "telemetry", "rows"} {
 		if rows, _ := filepath.Glob(r.Store.Path(kind, "*")); len(rows) > 0 {
 			files = append(files, r.Store.Path(kind))
 		}

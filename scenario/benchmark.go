@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -175,11 +176,36 @@ func (m *cellMaker) cell(p point, repeat int) plan.Cell {
 	m.checkCache(&c)
 	rec := m.sub("record", recordAttrs, w)
 	c.Record = plan.Record{Events: rec.Bool("events"), Content: rec.Bool("content") || m.contentWanted()}
+	c.Telemetry = m.telemetry(w)
 	if _, ok := m.inner["abort"]; ok {
 		a := m.sub("abort", abortAttrs, w)
 		c.Abort = &plan.Abort{ErrorRate: a.Float("error_rate"), OfLast: a.Int("of_last")}
 	}
 	return c
+}
+
+// leastInterval is the shortest time between samples: what asks more often is measured along.
+const leastInterval = 100 * time.Millisecond
+
+// telemetry is what is sampled, nil for nothing.
+func (m *cellMaker) telemetry(w where) *plan.Telemetry {
+	v := m.sub("telemetry", telemetryAttrs, w)
+	t := &plan.Telemetry{Interval: v.Duration("interval"), Sources: v.Strings("sources")}
+	all := []string{plan.SourceGPU, plan.SourceNode, plan.SourceServer}
+	for _, s := range t.Sources {
+		if !slices.Contains(all, s) {
+			m.errorf(m.inner["telemetry"].Body.Attributes["sources"].Expr.Range(), "Wrong value", "There is no source %q.%s", s, didYouMean(s, all))
+		}
+	}
+	if t.Interval < leastInterval {
+		if a, set := m.inner["telemetry"].Body.Attributes["interval"]; set {
+			m.errorf(a.Expr.Range(), "Wrong value", "interval is %s: it must be at least %s.", t.Interval, leastInterval)
+		}
+	}
+	if !v.Bool("enabled") || len(t.Sources) == 0 {
+		return nil
+	}
+	return t
 }
 
 // checkReplay reports a phase that replays a dataset without times.

@@ -35,9 +35,6 @@ func Blocks() []BlockType { return topBlocks }
 // NodeAttrs are the attributes of a node block.
 func NodeAttrs() []schema.Attr { return blockType(topBlocks, "node").Attrs }
 
-// laterBlocks are designed and not built.
-var laterBlocks = []string{"benchmark.telemetry"}
-
 const none = "none"
 
 func attr(name string, t schema.Type, def any, doc string) schema.Attr {
@@ -106,6 +103,12 @@ var requestAttrs = []schema.Attr{
 var recordAttrs = []schema.Attr{
 	attr("events", schema.Bool, true, "Keep the arrival of every stream event."),
 	attr("content", schema.Bool, false, "Keep the answers."),
+}
+
+var telemetryAttrs = []schema.Attr{
+	attr("enabled", schema.Bool, true, "Sample the server's nodes and the server while a cell is measured."),
+	attr("interval", schema.Duration, time.Second, "Time between samples, at least 100ms."),
+	attr("sources", schema.StringList, []schema.Text{schema.Plain(plan.SourceGPU), schema.Plain(plan.SourceNode), schema.Plain(plan.SourceServer)}, "What is sampled. gpu: nvidia-smi on the server's nodes. node: their processors and memory. server: the engine's /metrics, whose counters are also held against what was sent and came."),
 }
 
 var abortAttrs = []schema.Attr{
@@ -204,7 +207,7 @@ var topBlocks = []BlockType{
 		bare("host", schema.String, "must be set, unless hostfile is", "Address, or an alias of ~/.ssh/config."), bare("hostfile", schema.Path, none, "Hostfile of Open MPI: the block is a group then, and its other attributes those of each of its hosts."), bare("port", schema.Int, "the SSH client's", "SSH port."), bare("user", schema.String, "the SSH client's", "SSH user."),
 		bare("identity_file", schema.Path, "the SSH client's", "Key."), bare("jump", schema.String, "the SSH client's", "Hosts to go through, as [user@]host[:port],…; \"none\" for none."), bare("fabric_ip", schema.String, "host, where that is an address", "Address for traffic between the ranks of a server."),
 		bare("interface", schema.String, "the one with fabric_ip, by `ip addr`", "Network interface of that address; several with commas, as in \"enp1s0f1np1,enP2p1s0f1np1\"."), bare("env", schema.StringMap, none, "Environment of what runs there; a server's own goes before it."), bare("labels", schema.StringMap, none, "Words about it."),
-		bare("price_per_hour", schema.Float, none, "What an hour costs."),
+		bare("price_per_hour", schema.Float, none, "What an hour costs, in any currency: cost_per_million_output_tokens follows from it."),
 		oneOf(attr("access", schema.String, schema.Plain("direct"), "The way to the ports of its servers: their own address, or through the SSH connection, which is measured along (mark tunnelled); the server then listens to its node alone."), "direct", "ssh_tunnel"),
 		attr("drop_caches", schema.Bool, false, "Empty the page cache before each server start, with sudo -n where the user is not root; it is recorded whether that could be done."),
 	}},
@@ -225,6 +228,7 @@ var topBlocks = []BlockType{
 		{Name: "conversations", Doc: "How dialogues of several turns go on.", Attrs: conversationsAttrs},
 		{Name: "request", Doc: "What every request has.", Attrs: requestAttrs},
 		{Name: "record", Doc: "What is kept of each request.", Attrs: recordAttrs},
+		{Name: "telemetry", Doc: "What nodes and servers say of themselves meanwhile.", Attrs: telemetryAttrs},
 		{Name: "abort", Doc: "When a cell is given up.", Attrs: abortAttrs},
 		{Name: "skip_above", Doc: "Leaves out what lies above a cell whose results are bad enough.", Attrs: skipAboveAttrs},
 		{Name: "search", Label: true, Doc: "Looks for the highest rate or concurrency that meets a goal.", Attrs: searchAttrs},

@@ -270,10 +270,6 @@ func (l *loader) known(body *hclsyntax.Body, t BlockType, extra []schema.Attr) b
 			continue
 		}
 		ok = false
-		if slices.Contains(laterBlocks, t.Name+"."+b.Type) {
-			l.errorf(b.TypeRange, "Block of a later version", "%s blocks are not in this version: leave it out.", b.Type)
-			continue
-		}
 		hint := didYouMean(b.Type, blocks)
 		if slices.Contains(names, b.Type) {
 			hint = fmt.Sprintf(" It is an attribute: write %s = { … }.", b.Type)

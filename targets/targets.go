@@ -405,9 +405,9 @@ type Framework interface {
 	// ResetCache empties the server's prefix cache, if the kind has a call for that; Refused
 	// where it has none.
 	ResetCache(ctx context.Context, c *http.Client, ep Endpoint) error
-	// CacheHits is how many prompt tokens the server's counters say it has found in its
-	// prefix cache; false where it does not say.
-	CacheHits(ctx context.Context, c *http.Client, ep Endpoint) (tokens float64, ok bool)
+	// Counters are the counters and gauges that the engine shows on its /metrics, by the
+	// names of metric.Samples; false where it shows none that are known.
+	Counters(ctx context.Context, c *http.Client, ep Endpoint) (map[string]float64, bool)
 }
 
 // Identity is what a server says of itself; empty where it does not.

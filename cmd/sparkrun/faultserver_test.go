@@ -29,6 +29,7 @@ func faultserver() {
 	port := flag.Int("port", 0, "port to listen on")
 	host := flag.String("host", "127.0.0.1", "address to listen on")
 	version := flag.String("version", "", "file with the version that it tells")
+	counts := flag.String("counters", "", "what its /metrics shows; none without")
 	flag.Parse()
 	if *mode == "bind" {
 		hold(*urlFile)
@@ -49,6 +50,13 @@ func faultserver() {
 	if b, err := os.ReadFile(*version); err == nil {
 		mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprintf(w, `{"version":%q}`, strings.TrimSpace(string(b)))
+		})
+	}
+	if show := counters[*counts]; show != nil {
+		var asked atomic.Int64
+		mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+			requests, tokens := show(streamed.Load(), asked.Add(1))
+			fmt.Fprintf(w, "vllm:request_success_total{finished_reason=\"length\"} %d\nvllm:generation_tokens_total %d\n", requests, tokens)
 		})
 	}
 	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, req *http.Request) {
@@ -85,13 +93,27 @@ func faultserver() {
 		case streamed.Add(1)%2 == 0 && *mode != "":
 			faults[*mode](w, req)
 		default:
-			stream(w, 3, true)
+			stream(w, streamTokens, true)
 		}
 	})
 	if err := os.WriteFile(*urlFile, []byte("http://"+l.Addr().String()+"/v1"), 0o644); err != nil {
 		panic(err)
 	}
 	panic(http.Serve(l, mux))
+}
+
+// streamTokens are those of a streamed answer.
+const streamTokens = 3
+
+// counters are what an engine counts, by how many answers it has streamed and how often it
+// was asked.
+var counters = map[string]func(streamed, asked int64) (requests, tokens int64){
+	"true":   func(n, _ int64) (int64, int64) { return n, streamTokens * n },
+	"double": func(n, _ int64) (int64, int64) { return n, 2 * streamTokens * n },
+	"others": func(n, _ int64) (int64, int64) { return 2 * n, 2 * streamTokens * n },
+	"anew":   func(n, _ int64) (int64, int64) { n = n % 50; return n, streamTokens * n },
+	// Two servers behind one address.
+	"two": func(n, asked int64) (int64, int64) { n += 1000 * (asked % 2); return n, streamTokens * n },
 }
 
 // fragile ends the server when a connection closes on which nothing was sent, as

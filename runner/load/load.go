@@ -105,6 +105,8 @@ type Outcome struct {
 	Tried []int `json:",omitempty"`
 	// Cache is what was done about the server's prefix cache, nil where nobody asked.
 	Cache *Cache `json:",omitempty"`
+	// Counted is what the server's own counters say of the cell, nil where it shows none.
+	Counted *Counted `json:",omitempty"`
 	// Workers are the processes that made the load together, none where it was this one.
 	Workers []Worker `json:",omitempty"`
 }
@@ -120,6 +122,13 @@ type Cache struct {
 	// is declared.
 	Check string `json:",omitempty"`
 	Why   string // in what way that contradicts what was declared; "" if it does not
+}
+
+// Counted is what a server's own counters say of a cell.
+type Counted struct {
+	// In what way that contradicts what was sent and came; "" if it does not. Restarted: the
+	// server was started anew; Foreign: it served others too; Mismatch: its tokens are not ours.
+	Restarted, Foreign, Mismatch string `json:",omitempty"`
 }
 
 // Worker is a process that made a share of a load.
@@ -143,4 +152,8 @@ type PhaseOutcome struct {
 	Scheduled  int64 // requests the load model wanted
 	Unstable   bool  `json:",omitempty"` // a limit ended it before its requests were stable
 	Late       int64 `json:",omitempty"` // ns after Start at which the last of several engines began it
+	// Observed is what nodes and the server said of themselves from Start to End, by the names
+	// of metric.Telemetry; Throttled in which way a GPU was slowed down, "" if none was.
+	Observed  map[string]float64 `json:",omitempty"`
+	Throttled string             `json:",omitempty"`
 }

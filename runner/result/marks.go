@@ -26,6 +26,10 @@ func Marks() []MarkDoc {
 		{"rebooted", true, "A node of the server was started anew while the cell was measured."},
 		{"shared_client", false, "Other cells were loading from this client at the same time (--parallelism)."},
 		{"worker_lost", true, "A worker of the generator was lost: its part of the load was not sent, or what came of it is not known."},
+		{"server_restarted", true, "The server's own counters began anew while the cell was measured: another start, with a cold cache and graphs to capture."},
+		{"foreign_traffic", true, "The server's own counters have over 1 % more requests than were sent: others used it."},
+		{"count_mismatch", true, "The output tokens that the server counted differ from those of the answers by more than 1 %."},
+		{"throttled", false, "A GPU was slowed down for heat or power (clock event reasons), or was busy in a low-power state: under 1000 MHz and 35 W."},
 		{"not_warm", false, "A warm-up that was to go on until it is stable was ended by a limit before."},
 		{"not_steady", false, "The output-token rate has a trend over the window, or requests piled up in an open loop."},
 		{"errors", false, "Fewer than 99 % of the requests succeeded; below 90 % the cell is invalid."},
@@ -85,6 +89,9 @@ func marks(e *Entry, w *window, out load.Outcome) []Mark {
 	}
 	if lost := w.lostIn(out); len(lost) > 0 {
 		mark("worker_lost", "%d of %d workers lost; number %d on %s: %s", len(lost), len(out.Workers), lost[0].Rank, lost[0].Host, lost[0].Lost)
+	}
+	if why := w.ran.Throttled; why != "" {
+		mark("throttled", "%s", why)
 	}
 	if name := w.cold(out); name != "" {
 		mark("not_warm", "phase %s was still getting faster or slower when a limit ended it: give it more time", name)

@@ -121,6 +121,9 @@ func (e *Entry) spreadPaths() []string {
 	for name := range e.Throughput {
 		paths = append(paths, name)
 	}
+	for name := range e.Telemetry {
+		paths = append(paths, "telemetry."+name)
+	}
 	for slo := range e.Goodput {
 		for _, s := range metric.Goodput {
 			paths = append(paths, "goodput."+slo+"."+s)

@@ -250,6 +250,15 @@ func TestEveryMark(t *testing.T) {
 	warmed := normal
 	warmed.Cache = &load.Cache{Method: "reset", Why: "it was not cold"}
 	run("cache_state", cellOf(), many(200, same), warmed)
+	for mark, c := range map[string]load.Counted{"server_restarted": {Restarted: "anew"}, "foreign_traffic": {Foreign: "others"}, "count_mismatch": {Mismatch: "more"}} {
+		counted := normal
+		counted.Counted = &c
+		run(mark, cellOf(), many(200, same), counted)
+	}
+	hot := normal
+	hot.Phases = append([]load.PhaseOutcome{}, normal.Phases...)
+	hot.Phases[1].Throttled = "it was too hot"
+	run("throttled", cellOf(), many(200, same), hot)
 	lost := normal
 	lost.Workers = []load.Worker{{Rank: 0}, {Rank: 1, Host: "b", Lost: "its connection ended", LostAt: 6000 * msec}} // with records of it still to come
 	run("worker_lost", cellOf(), many(200, same), lost)
@@ -332,7 +341,11 @@ func TestTurns(t *testing.T) {
 		turn(0, 1000, 300, 16),
 	}
 	records[4].Status = record.Reset
-	out := load.Outcome{Phases: []load.PhaseOutcome{{}, {Start: 1000 * msec, End: 3000 * msec}}}
+	observed := map[string]float64{PricePerHour: 1}
+	for _, n := range metric.Telemetry() {
+		observed[n.Name] = 1
+	}
+	out := load.Outcome{Phases: []load.PhaseOutcome{{}, {Start: 1000 * msec, End: 3000 * msec, Observed: observed}}}
 	e := &Summarise(cellOf(), &plan.Server{}, records, out)[0]
 	for path, want := range map[string]float64{
 		"turns.first.count": 3, "turns.first.ttft_ms.p50": 200, "turns.first.cached_tokens.max": 16, "turns.first.input_tokens.mean": 100,

@@ -20,9 +20,12 @@ func Summarise(c *plan.Cell, s *plan.Server, records []record.Record, out load.O
 		summarise = summariseSearch
 	}
 	entries := summarise(c, s, records, out)
-	if out.Cache != nil {
-		for i := range entries {
+	for i := range entries {
+		if out.Cache != nil {
 			entries[i].cached(out.Cache)
+		}
+		if out.Counted != nil {
+			entries[i].counted(out.Counted)
 		}
 	}
 	if len(entries) == 0 && out.Interrupted {
@@ -145,6 +148,7 @@ func (w *window) fill(e *Entry, interrupted bool) {
 	w.wholeRun(e)
 	w.goodput(e)
 	e.Turns = w.turns()
+	e.observed(w.ran)
 }
 
 // requests counts the phase's requests and keeps the ok ones.

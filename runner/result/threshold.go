@@ -213,6 +213,8 @@ func (e *Entry) Value(path string) *float64 {
 		return e.Throughput[part[1]]
 	case len(part) == 2 && part[0] == "whole_run":
 		return e.WholeRun[part[1]]
+	case len(part) == 2 && part[0] == "telemetry":
+		return e.Telemetry[part[1]]
 	case len(part) == 3 && part[0] == "goodput" && e.Goodput[part[1]] != nil:
 		if part[2] == "requests_per_s" {
 			return e.Goodput[part[1]].RequestsPerS

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func TestCut(t *testing.T) {
 	want := []load.PhaseOutcome{
 		{Name: "warmup", Start: 10 * ms, End: 100 * ms}, {Name: "ramp", Start: 100 * ms, End: 100 * ms}, {Name: "steady", Measure: true, Start: 100 * ms, End: 190 * ms},
 	}
-	if !out.Interrupted || len(out.Phases) != 3 || out.Phases[0] != want[0] || out.Phases[1] != want[1] || out.Phases[2] != want[2] {
+	if !out.Interrupted || !reflect.DeepEqual(out.Phases, want) {
 		t.Errorf("got  %+v\nwant %+v", out, want)
 	}
 	c.Phases[2].Duration = 50 * time.Millisecond

@@ -68,6 +68,57 @@ var throughput = []Number{
 	{Name: "concurrency_achieved", Unit: "1", Doc: "Requests in flight, averaged over the window."},
 }
 
+// Telemetry are what nodes and servers said of themselves over a window: result.telemetry.X.
+// A server's nodes are taken together, and so are its replicas.
+func Telemetry() []Number { return telemetry }
+
+var telemetry = []Number{
+	{Name: "watts_mean", Unit: "W", Doc: "Power of all GPUs of the server's nodes (nvidia-smi power.draw; of a GB10 the GPU's part alone); where there are none, of the processors' packages (RAPL). Mean over the window."},
+	{Name: "joules_per_output_token", Unit: "J/token", Doc: "watts_mean / output_tokens_per_s."},
+	{Name: "cost_per_million_output_tokens", Unit: "price/1e6 tokens", Doc: "price_per_hour of the server's nodes over the output tokens of an hour at output_tokens_per_s; in the price's currency."},
+	{Name: "gpu_utilization_percent_mean", Unit: "%", Doc: "Share of time in which a GPU did anything, mean over the window and the GPUs."},
+	{Name: "gpu_clock_mhz_mean", Unit: "MHz", Doc: "SM clock, mean over the window and the GPUs."},
+	{Name: "gpu_temperature_c_max", Unit: "°C", Doc: "The hottest a GPU was."},
+	{Name: "gpu_memory_bytes_max", Unit: "bytes", Doc: "The most that was taken of the memory of all GPUs together; null on a GB10, whose memory is the node's."},
+	{Name: "cpu_utilization_percent_mean", Unit: "%", Doc: "Share of time in which the processors were busy, mean over the window and the nodes."},
+	{Name: "memory_bytes_max", Unit: "bytes", Doc: "MemTotal − MemAvailable of the node with the most, at its highest."},
+	{Name: "requests_running_mean", Unit: "1", Doc: "Requests in the engine's batch, by its own gauge."},
+	{Name: "requests_waiting_mean", Unit: "1", Doc: "Requests in the engine's queue, by its own gauge."},
+	{Name: "requests_waiting_max", Unit: "1", Doc: "The most that waited."},
+	{Name: "kv_cache_percent_max", Unit: "%", Doc: "The fullest that the engine's KV cache was."},
+	{Name: "preemptions", Unit: "1", Doc: "Sequences that the engine put aside for want of KV cache."},
+	{Name: "draft_acceptance_rate", Unit: "1", Doc: "Of the tokens that speculative decoding drafted, the share that was accepted."},
+}
+
+// Samples are what is sampled, in telemetry/*.parquet. A counter counts since the start of
+// its engine.
+func Samples() []Number { return samples }
+
+var samples = []Number{
+	{Name: "gpu_power_watts", Unit: "W", Doc: "nvidia-smi power.draw."},
+	{Name: "gpu_utilization_percent", Unit: "%", Doc: "nvidia-smi utilization.gpu."},
+	{Name: "gpu_temperature_c", Unit: "°C", Doc: "nvidia-smi temperature.gpu."},
+	{Name: "gpu_clock_mhz", Unit: "MHz", Doc: "nvidia-smi clocks.sm."},
+	{Name: "gpu_memory_used_bytes", Unit: "bytes", Doc: "nvidia-smi memory.used."},
+	{Name: "gpu_clocks_event_reasons", Unit: "bits", Doc: "nvidia-smi clocks_event_reasons.active: 8, 64, 128 slowed down by the hardware, by its heat, by its power brake; 32 by the driver for heat; 4 at its power limit; 1 idle."},
+	{Name: "cpu_utilization_percent", Unit: "%", Doc: "Busy time of all processors since the sample before, of /proc/stat."},
+	{Name: "cpu_power_watts", Unit: "W", Doc: "Power of all processor packages since the sample before, of RAPL, where the user may read it."},
+	{Name: "memory_used_bytes", Unit: "bytes", Doc: "MemTotal − MemAvailable."},
+	{Name: "memory_free_bytes", Unit: "bytes", Doc: "MemFree: what a GB10 gives its GPU without asking for more."},
+	{Name: "page_cache_bytes", Unit: "bytes", Doc: "Cached."},
+	{Name: "swap_used_bytes", Unit: "bytes", Doc: "SwapTotal − SwapFree."},
+	{Name: "requests_running", Unit: "1", Doc: "Gauge of the engine."},
+	{Name: "requests_waiting", Unit: "1", Doc: "Gauge of the engine."},
+	{Name: "kv_cache_percent", Unit: "%", Doc: "Gauge of the engine."},
+	{Name: "prompt_tokens", Unit: "tokens", Doc: "Counter of the engine."},
+	{Name: "generation_tokens", Unit: "tokens", Doc: "Counter of the engine."},
+	{Name: "requests_finished", Unit: "1", Doc: "Counter of the engine."},
+	{Name: "preemptions", Unit: "1", Doc: "Counter of the engine."},
+	{Name: "draft_tokens", Unit: "tokens", Doc: "Counter of the engine."},
+	{Name: "accepted_draft_tokens", Unit: "tokens", Doc: "Counter of the engine."},
+	{Name: "prefix_cache_hit_tokens", Unit: "tokens", Doc: "Counter of the engine."},
+}
+
 // Counts are the request counts of an entry: result.requests.X.
 func Counts() []Number { return counts }
 
@@ -130,6 +181,9 @@ func ResultPaths(metrics, slos []string) []string {
 	for _, n := range window {
 		paths = append(paths, "window."+n.Name)
 	}
+	for _, n := range telemetry {
+		paths = append(paths, "telemetry."+n.Name)
+	}
 	for _, t := range []string{"first", "later"} {
 		paths = append(paths, "turns."+t+".count")
 		for _, f := range TurnFields {
@@ -149,7 +203,7 @@ const SearchValue = "search.value"
 func FullPath(path string) string {
 	first, _, _ := strings.Cut(path, ".")
 	switch first {
-	case "metrics", "throughput", "whole_run", "requests", "goodput", "window", "turns", "search":
+	case "metrics", "throughput", "whole_run", "requests", "goodput", "window", "turns", "telemetry", "search":
 		return path
 	}
 	for _, n := range throughput {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -225,6 +226,7 @@ type Cell struct {
 	Conversations Conversations `json:"conversations"`
 	Request       Request       `json:"request"`
 	Record        Record        `json:"record"`
+	Telemetry     *Telemetry    `json:"telemetry,omitempty"` // nil: none; no part of the digest
 	Abort         *Abort        `json:"abort,omitempty"`
 	Search        *Search       `json:"search,omitempty"` // Phases are then those of its lowest value
 	Metrics       []Metric      `json:"metrics"`
@@ -334,6 +336,22 @@ type Record struct {
 	Events  bool `json:"events"`
 	Content bool `json:"content"`
 }
+
+// The sources of telemetry.
+const (
+	SourceGPU    = "gpu"
+	SourceNode   = "node"
+	SourceServer = "server"
+)
+
+// Telemetry is what is sampled while a cell is measured.
+type Telemetry struct {
+	Interval time.Duration `json:"interval_ns"`
+	Sources  []string      `json:"sources"`
+}
+
+// Has reports whether there is telemetry of a source.
+func (t *Telemetry) Has(source string) bool { return t != nil && slices.Contains(t.Sources, source) }
 
 // Abort ends a cell early when ErrorRate of the last OfLast requests failed.
 type Abort struct {

@@ -1,15 +1,11 @@
 package framework
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"sparkrun/targets"
@@ -39,58 +35,6 @@ func (f openAI) ResetCache(ctx context.Context, c *http.Client, ep targets.Endpo
 		return fmt.Errorf("POST %s: the server answers that it did not succeed", f.kind.CacheReset)
 	}
 	return nil
-}
-
-// hitCounters are the counters of prompt tokens found in the prefix cache: vLLM's, and
-// SGLang's, whose parts (cache_source) are added up.
-var hitCounters = []string{"vllm:prefix_cache_hits", "sglang:cached_tokens"}
-
-// CacheHits is how many prompt tokens the server has found in its prefix cache since its
-// start; false where it does not say.
-func (f openAI) CacheHits(ctx context.Context, c *http.Client, ep targets.Endpoint) (tokens float64, ok bool) {
-	if f.kind.CacheReset == "" {
-		return 0, false // an engine whose counters are not known
-	}
-	b, status, err := fetch(ctx, c, ep, http.MethodGet, root(ep)+"/metrics")
-	if err != nil || status != http.StatusOK {
-		return 0, false
-	}
-	return hits(b)
-}
-
-// hits adds up the hit counters of a page in Prometheus' text format.
-func hits(page []byte) (sum float64, ok bool) {
-	lines := bufio.NewScanner(bytes.NewReader(page))
-	for lines.Scan() {
-		line := lines.Text()
-		end := strings.IndexAny(line, "{ ")
-		if end < 0 || !isHitCounter(strings.TrimSuffix(line[:end], "_total")) {
-			continue
-		}
-		rest := line[end:]
-		if i := strings.LastIndexByte(rest, '}'); i >= 0 {
-			rest = rest[i+1:]
-		}
-		fields := strings.Fields(rest) // the value, and perhaps a time
-		if len(fields) == 0 {
-			continue
-		}
-		v, err := strconv.ParseFloat(fields[0], 64)
-		if err != nil || v < 0 || math.IsNaN(v) || math.IsInf(v, 0) {
-			continue
-		}
-		sum, ok = sum+v, true
-	}
-	return sum, ok
-}
-
-func isHitCounter(name string) bool {
-	for _, known := range hitCounters {
-		if name == known {
-			return true
-		}
-	}
-	return false
 }
 
 // root is a server's address without the API's version.

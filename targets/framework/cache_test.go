@@ -52,36 +52,3 @@ func TestResetCache(t *testing.T) {
 		}
 	}
 }
-
-// Counters of both engines' pages, parts added up; what is no such counter is left out.
-func TestHits(t *testing.T) {
-	for page, want := range map[string]float64{
-		"# TYPE vllm:prefix_cache_hits_total counter\nvllm:prefix_cache_hits_total{engine=\"0\",model_name=\"m\"} 1.2e+03\nvllm:prefix_cache_hits_created{engine=\"0\"} 1.7e9\nvllm:prefix_cache_queries_total{engine=\"0\"} 5000\n": 1200,
-		"vllm:prefix_cache_hits_total{engine=\"0\"} 3\nvllm:prefix_cache_hits_total{engine=\"1\"} 4 1700000000000\n":                                                                                                                 7,
-		"sglang:cached_tokens_total{cache_source=\"device\",model_name=\"a } b\"} 10\nsglang:cached_tokens_total{cache_source=\"host\"} 5\nsglang:cache_hit_rate{} 0.5\n":                                                            15,
-		"vllm:prefix_cache_hits_total 8\n": 8,
-		"":                                 -1,
-		"vllm:prefix_cache_hits_total{engine=\"0\"}\n":               -1,
-		"vllm:prefix_cache_hits_total{engine=\"0\"} NaN\n":           -1,
-		"llamacpp:prompt_tokens_total 100\n<html>not metrics</html>": -1,
-	} {
-		got, ok := hits([]byte(page))
-		if !ok {
-			got = -1
-		}
-		if got != want {
-			t.Errorf("%q: %v, want %v", page, got, want)
-		}
-	}
-}
-
-// FuzzHits: whatever a server answers, the count is no negative, infinite or no number.
-func FuzzHits(f *testing.F) {
-	f.Add([]byte("vllm:prefix_cache_hits_total{a=\"}\"} 5\n"))
-	f.Add([]byte("sglang:cached_tokens_total{"))
-	f.Fuzz(func(t *testing.T, page []byte) {
-		if n, ok := hits(page); n < 0 || n != n || (!ok && n != 0) {
-			t.Errorf("%v %v", n, ok)
-		}
-	})
-}

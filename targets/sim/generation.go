@@ -128,6 +128,7 @@ func (g *generation) end(whole bool) {
 		g.s.prompts.Add(g.prompt)
 		g.s.generated.Add(g.tokens)
 	}
+	g.s.finished.Add(1)
 	g.writeTrace()
 }
 

@@ -24,6 +24,7 @@ type Server struct {
 	requests   atomic.Int64
 	prompts    atomic.Int64 // tokens
 	generated  atomic.Int64 // tokens
+	finished   atomic.Int64 // requests, whole or not
 	queries    atomic.Int64 // prompt tokens looked up in the prefix cache
 	hits       atomic.Int64
 	fixed      atomic.Int64 // running on the fixed schedule
@@ -196,6 +197,7 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 		{"vllm:kv_cache_usage_perc", "gauge", kv},
 		{"vllm:prompt_tokens_total", "counter", float64(s.prompts.Load())},
 		{"vllm:generation_tokens_total", "counter", float64(s.generated.Load())},
+		{"vllm:request_success_total", "counter", float64(s.finished.Load())},
 		{"vllm:prefix_cache_queries_total", "counter", float64(s.queries.Load())},
 		{"vllm:prefix_cache_hits_total", "counter", float64(s.hits.Load())},
 	} {

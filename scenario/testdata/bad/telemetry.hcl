@@ -9,8 +9,9 @@ benchmark "b" {
   server  = server.a
   dataset = dataset.d
 
-
-  telemetry { # ERROR: not in this version
+  telemetry {
+    interval = "10ms" # ERROR: interval is 10ms: it must be at least 100ms
+    sources  = ["gpus", "node"] # ERROR: There is no source "gpus". Did you mean "gpu"?
   }
 
   phase "steady" {
