@@ -91,6 +91,15 @@ var shown = []struct{ path, title string }{
 	{"turns.later.ttft_ms.p50", "later turns"},
 	{"metrics.tpot_ms.p50", "tpot_ms p50"},
 	{"requests.success_rate", "success_rate"},
+	{"telemetry.watts_mean", "watts_mean"},
+	{"telemetry.joules_per_output_token", "J per output token"},
+	{"telemetry.cost_per_million_output_tokens", "cost per 1e6 output tokens"},
+}
+
+// shows reports whether a number has its rows: not all cells have later turns, or a GPU.
+func (g *grid) shows(path string) bool {
+	optional := strings.HasPrefix(path, "turns.") || strings.HasPrefix(path, "telemetry.")
+	return !optional || g.has(path)
 }
 
 func (g *grid) print(b *strings.Builder, note string) {
@@ -99,7 +108,7 @@ func (g *grid) print(b *strings.Builder, note string) {
 	w := tabwriter.NewWriter(&t, 0, 4, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "\t\t%s\t\n", strings.Join(g.columns, "\t"))
 	for _, s := range shown {
-		if strings.HasPrefix(s.path, "turns.") && !g.has(s.path) {
+		if !g.shows(s.path) {
 			continue
 		}
 		title := s.title
@@ -129,6 +138,7 @@ func block(b *strings.Builder, e *result.Entry, note string) {
 			fmt.Fprintf(b, "%-22s %10s\n", n, short(*v))
 		}
 	}
+	meanwhile(b, e)
 	stats := []string{"mean", "p50", "p90", "p95", "p99", "max"}
 	var t strings.Builder
 	w := tabwriter.NewWriter(&t, 0, 4, 2, ' ', tabwriter.AlignRight)
@@ -159,6 +169,34 @@ func block(b *strings.Builder, e *result.Entry, note string) {
 	for name, g := range e.Goodput {
 		if g.Attainment != nil && g.RequestsPerS != nil && (name != "all" || len(e.Goodput) > 2) {
 			fmt.Fprintf(b, "slo %s: met by %.4g %% of the requests, %s requests/s\n", name, 100**g.Attainment, short(*g.RequestsPerS))
+		}
+	}
+}
+
+// meanwhile prints the telemetry of an entry, as far as there is one.
+func meanwhile(b *strings.Builder, e *result.Entry) {
+	for _, line := range []struct {
+		title   string
+		numbers [][2]string // name, how it is printed
+	}{
+		{"power", [][2]string{{"watts_mean", "%s W"}, {"joules_per_output_token", "%s J per output token"}, {"cost_per_million_output_tokens", "%s per 1e6 output tokens"}}},
+		{"GPU", [][2]string{{"gpu_utilization_percent_mean", "%s %% busy"}, {"gpu_clock_mhz_mean", "%s MHz"}, {"gpu_temperature_c_max", "%s °C at most"}, {"gpu_memory_bytes_max", "%s GiB"}}},
+		{"machine", [][2]string{{"cpu_utilization_percent_mean", "%s %% busy"}, {"memory_bytes_max", "%s GiB"}}},
+		{"engine", [][2]string{{"requests_running_mean", "%s running"}, {"requests_waiting_mean", "%s waiting"}, {"kv_cache_percent_max", "KV cache %s %% at most"}, {"preemptions", "%s preemptions"}, {"draft_acceptance_rate", "%s of drafts accepted"}}},
+	} {
+		var said []string
+		for _, n := range line.numbers {
+			v := e.Telemetry[n[0]]
+			if v == nil {
+				continue
+			}
+			if strings.Contains(n[0], "_bytes_") {
+				v = ptr(*v / (1 << 30))
+			}
+			said = append(said, fmt.Sprintf(n[1], short(*v)))
+		}
+		if len(said) > 0 {
+			fmt.Fprintf(b, "%-22s %s\n", line.title, strings.Join(said, ", "))
 		}
 	}
 }

@@ -16,6 +16,7 @@ var summaryNumbers = []string{
 	"throughput.output_tokens_per_s", "throughput.total_tokens_per_s", "throughput.requests_per_s",
 	"metrics.ttft_ms.p50", "metrics.ttft_ms.p99", "metrics.tpot_ms.p50", "metrics.tpot_ms.p99", "metrics.itl_ms.p99", "metrics.latency_ms.p50", "metrics.latency_ms.p99",
 	"requests.success_rate",
+	"telemetry.watts_mean", "telemetry.joules_per_output_token", "telemetry.cost_per_million_output_tokens",
 }
 
 // summary is engines as columns: a table a number, medians over repeats.
@@ -39,7 +40,10 @@ func (x *excel) summary(r *result.Run) error {
 		}
 		s.add(x.styles.head, head...)
 		for _, path := range slices.Concat(summaryNumbers, x.goodput()) {
-			name := strings.TrimPrefix(strings.TrimPrefix(path, "metrics."), "throughput.")
+			if !g.shows(path) {
+				continue
+			}
+			name := strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(path, "metrics."), "throughput."), "telemetry.")
 			for _, row := range g.rows {
 				line := []any{name, row}
 				for _, c := range g.columns {

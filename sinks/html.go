@@ -112,7 +112,7 @@ func (h *html) begin(r *result.Run) {
 	for _, m := range result.Marks() {
 		h.data.MarkDocs = append(h.data.MarkDocs, [2]string{m.Name, m.Sentence})
 	}
-	for _, n := range slices.Concat(metric.Request(), []metric.Number{metric.ITL}, metric.Throughput(), metric.Counts()) {
+	for _, n := range slices.Concat(metric.Request(), []metric.Number{metric.ITL}, metric.Throughput(), metric.Counts(), metric.Telemetry()) {
 		h.data.MetricDocs = append(h.data.MetricDocs, [2]string{n.Name, n.Doc})
 	}
 }

@@ -86,7 +86,7 @@ func (g *grid) markdown(b *strings.Builder) {
 	row(b, head...)
 	row(b, line...)
 	for _, s := range shown {
-		if strings.HasPrefix(s.path, "turns.") && !g.has(s.path) {
+		if !g.shows(s.path) {
 			continue
 		}
 		title := "**" + plain(s.title) + "**"

@@ -234,6 +234,7 @@ function grid(figures) {
 const numbers = [
   { path: "throughput.output_tokens_per_s", title: "output tokens/s", up: true }, { path: "metrics.ttft_ms.p50", title: "TTFT p50 (ms)" }, { path: "metrics.ttft_ms.p99", title: "TTFT p99 (ms)" },
   { path: "metrics.tpot_ms.p50", title: "TPOT p50 (ms)" }, { path: "metrics.latency_ms.p50", title: "latency p50 (ms)" }, { path: "requests.success_rate", title: "success rate", up: true },
+  { path: "telemetry.watts_mean", title: "power (W)" }, { path: "telemetry.joules_per_output_token", title: "J per output token" }, { path: "telemetry.cost_per_million_output_tokens", title: "cost per 1e6 output tokens" },
 ];
 
 const sign = v => ({ suspect: "*", invalid: "!", failed: "!" })[v] || "";

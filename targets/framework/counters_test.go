@@ -17,7 +17,7 @@ func TestCounters(t *testing.T) {
 		"vllm:prefix_cache_hits_total{engine=\"0\"}\n":     {},
 		"vllm:prefix_cache_hits_total{engine=\"0\"} NaN\n": {},
 		"vllm:request_success_total{finished_reason=\"stop\"} 3\nvllm:request_success_total{finished_reason=\"abort\"} 1\nvllm:generation_tokens_total{engine=\"0\"} 500\nvllm:kv_cache_usage_perc{engine=\"0\"} 0.5\nvllm:kv_cache_usage_perc{engine=\"1\"} 0.25\n": {"requests_finished": 4, "generation_tokens": 500, "kv_cache_percent": 37.5},
-		"llamacpp:prompt_tokens_total 100\nllamacpp:tokens_predicted_total 7\nllamacpp:tokens_predicted_seconds_total 2\nllamacpp:requests_processing 1\nllamacpp:requests_deferred 2\n<html>not metrics</html>":                                                      {"prompt_tokens": 100, "generation_tokens": 7, "requests_running": 1, "requests_waiting": 2},
+		"llamacpp:prompt_tokens_total 100\nllamacpp:tokens_predicted_total 7\nllamacpp:tokens_predicted_seconds_total 2\nllamacpp:requests_processing 1\nllamacpp:requests_deferred 2\n<html>not metrics</html>":                                                     {"prompt_tokens": 100, "generation_tokens": 7, "requests_running": 1, "requests_waiting": 2},
 	} {
 		if got := counters([]byte(page)); !maps.Equal(got, want) {
 			t.Errorf("%q: %v, want %v", page, got, want)

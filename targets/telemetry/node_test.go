@@ -32,8 +32,8 @@ func print(samples []record.Sample) string {
 
 func TestGPULine(t *testing.T) {
 	for line, want := range map[string]string{
-		"2026/11/26 07:00:01.250, 0, 45.10, 97, 71, 2405, [N/A], 0x0000000000000000":            "gpu_power_watts 0 45.1\ngpu_utilization_percent 0 97\ngpu_temperature_c 0 71\ngpu_clock_mhz 0 2405\ngpu_clocks_event_reasons 0 0\n",
-		"2026/11/26 07:00:01.250, 7, 690.50, 100, 66, 1755, 75012, 0x0000000000000044":          "gpu_power_watts 7 690.5\ngpu_utilization_percent 7 100\ngpu_temperature_c 7 66\ngpu_clock_mhz 7 1755\ngpu_memory_used_bytes 7 7.86558e+10\ngpu_clocks_event_reasons 7 68\n",
+		"2026/11/26 07:00:01.250, 0, 45.10, 97, 71, 2405, [N/A], 0x0000000000000000":             "gpu_power_watts 0 45.1\ngpu_utilization_percent 0 97\ngpu_temperature_c 0 71\ngpu_clock_mhz 0 2405\ngpu_clocks_event_reasons 0 0\n",
+		"2026/11/26 07:00:01.250, 7, 690.50, 100, 66, 1755, 75012, 0x0000000000000044":           "gpu_power_watts 7 690.5\ngpu_utilization_percent 7 100\ngpu_temperature_c 7 66\ngpu_clock_mhz 7 1755\ngpu_memory_used_bytes 7 7.86558e+10\ngpu_clocks_event_reasons 7 68\n",
 		"2026/11/26 07:00:01.250, 1, [Not Supported], [N/A], [N/A], 300, [Unknown Error], [N/A]": "gpu_clock_mhz 1 300\n",
 		"NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.":          "",
 		"2026/11/26 07:00:01.250, -1, 45.10, 97, 71, 2405, [N/A], 0x0":                           "",
@@ -200,4 +200,3 @@ func FuzzNode(f *testing.F) {
 		}
 	})
 }
-

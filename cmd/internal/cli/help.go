@@ -158,6 +158,8 @@ func metrics(w io.Writer) {
 		{"Of a window: result.NAME.", metric.Throughput()},
 		{"Counts: result.requests.NAME.", metric.Counts()},
 		{"The window: result.window.NAME.", metric.Window()},
+		{"What the server's nodes and the server said of themselves over it: result.telemetry.NAME.", metric.Telemetry()},
+		{"Samples of them: name and value in telemetry/*.parquet.", metric.Samples()},
 	} {
 		fmt.Fprintln(out, group.title)
 		for _, n := range group.numbers {
