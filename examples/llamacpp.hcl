@@ -64,7 +64,7 @@ locals {
     p.model.path, p.port, p.hostnames = sys.argv[1], int(sys.argv[2]), [sys.argv[3]]
     p.n_parallel, p.n_ctx = int(sys.argv[4]), int(sys.argv[5])
     p.cpuparams.n_threads = p.cpuparams_batch.n_threads = int(sys.argv[6])
-    p.n_gpu_layers = 0
+    p.n_gpu_layers, p.endpoint_metrics = 0, True
     server = xllamacpp.Server(p)
     print("listening at", server.listening_address, flush=True)
     signal.sigwait({signal.SIGTERM, signal.SIGINT})

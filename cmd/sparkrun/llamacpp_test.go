@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"sparkrun/runner/table"
 )
 
 // TestRealEngine runs examples/llamacpp.hcl: llama.cpp is launched, measured and stopped,
@@ -68,6 +70,7 @@ func realEngineMeasured(t *testing.T, run, server string) {
 				Failed int `json:"failed"`
 			} `json:"requests"`
 			Metrics map[string]map[string]float64 `json:"metrics"`
+			Marks   []struct{ Name, Why string }  `json:"marks"`
 		} `json:"cells"`
 	}
 	if err := json.Unmarshal(b, &summary); err != nil {
@@ -81,9 +84,24 @@ func realEngineMeasured(t *testing.T, run, server string) {
 		if c.Requests.OK != 40 || c.Requests.Failed != 0 || ttft["count"] != 40 || ttft["p50"] <= 0 || tpot["p50"] <= 0 {
 			t.Errorf("%s: %+v", c.Address, c)
 		}
+		for _, m := range c.Marks {
+			if m.Name == "count_mismatch" || m.Name == "server_restarted" {
+				t.Errorf("%s: %s: %s", c.Address, m.Name, m.Why)
+			}
+		}
 		if got := c.Metrics["output_tokens"]; got["min"] != 32 || got["max"] != 32 {
 			t.Errorf("%s: output tokens %v", c.Address, got)
 		}
+	}
+	// Its own counters were read, and are those of the answers.
+	samples, err := table.Open(filepath.Join(run, "telemetry", "1.parquet"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer samples.Close()
+	told := false
+	if err := samples.RowsWhere("name", "generation_tokens", func([]table.Value) error { told = true; return nil }); err != nil || !told {
+		t.Errorf("no telemetry of the engine: %v", err)
 	}
 	if s := summary.Run.Servers; len(s) != 1 || len(s[0].Argv) == 0 {
 		t.Errorf("%s: %+v", server, s)
