@@ -106,7 +106,7 @@ func (r *run) cell(c *plan.Cell) error {
 	out.Counted = observed.counted(before, after, ours, out)
 	out.Cache = r.cacheOutcome(srv, c, cache, before, after, keep.records)
 
-	cell := &result.Cell{Plan: c, Server: srv.plan, Model: srv.endpoints[0].Model, Records: keep.records, Outcome: out}
+	cell := &result.Cell{Plan: c, Server: srv.plan, Model: srv.endpoints[0].Model, Records: keep.records, Samples: observed.samples.All(), Outcome: out}
 	cell.Entries = result.Summarise(c, srv.plan, keep.records, out)
 	for i := range cell.Entries {
 		cell.Entries[i].Model, cell.Entries[i].Fingerprint = cell.Model, srv.print.ID

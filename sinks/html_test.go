@@ -148,6 +148,13 @@ func TestHTMLHoverAndFilter(t *testing.T) {
 	}
 	run, cells := sample()
 	run.Entries[0].Add("rebooted", "spark1 was started anew") // an invalid cell, of the shortest TTFT under 16 users
+	for i := range int64(3) {
+		for name, v := range map[string]float64{"gpu_power_watts": 45, "gpu_clock_mhz": 2400, "requests_running": 4, "kv_cache_percent": 20} {
+			for _, c := range cells {
+				c.Samples = append(c.Samples, record.Sample{At: 1e7 + i*2e8, From: "spark1", Name: name, Value: v + float64(i)})
+			}
+		}
+	}
 	dir, _ := through(t, "html", schema.Values{}, run, cells...)
 	path := filepath.Join(dir, "report.html")
 	b, err := os.ReadFile(path)
@@ -164,6 +171,7 @@ addEventListener("load", () => setTimeout(async () => {
   }
   saw.tip = tip.textContent;
   saw.before = heads();
+  saw.time = [...document.querySelectorAll("figure.wide")].map(f => f.querySelector("figcaption").firstChild.textContent + ": " + [...f.querySelectorAll(".u-legend .u-label")].map(l => l.textContent).join(", ")).join("; ");
   const check = [...document.querySelectorAll(".filters input[type=checkbox]")].find(c => c.parentElement.textContent.trim() === "vllm");
   check.click();
   saw.filtered = heads();
@@ -207,11 +215,14 @@ addEventListener("load", () => setTimeout(async () => {
 	}
 	text, _, _ = strings.Cut(text, "</pre>")
 	var saw struct {
-		Tip, Before, Filtered, Series, After, Eight, Invalid, Short, Printed string
+		Tip, Before, Time, Filtered, Series, After, Eight, Invalid, Short, Printed string
 		AfterPrint                                                           string `json:"after_print"`
 	}
 	if err := json.Unmarshal([]byte(strings.NewReplacer("&gt;", ">", "&lt;", "<", "&amp;", "&").Replace(text)), &saw); err != nil {
 		t.Fatalf("%v: %s", err, text)
+	}
+	if !strings.HasSuffix(saw.Time, "Timeline: output tokens/s, in flight; Power and temperature: power, GPU clock; Engine: running, KV cache") {
+		t.Errorf("over time: %s", saw.Time)
 	}
 	if !strings.Contains(saw.Tip, "users = ") || !strings.Contains(saw.Tip, "output tokens/s: ") {
 		t.Errorf("under the mouse a point says %q", saw.Tip)

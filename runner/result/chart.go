@@ -28,6 +28,9 @@ type Timeline struct {
 	InFlight         []Brief `json:"in_flight"`
 	FailedPerS       []Brief `json:"failed_per_s"`
 	Phases           []Span  `json:"phases"`
+	// Telemetry is what the nodes and the server said of themselves in each bin, by the names
+	// of timed; null where they said nothing.
+	Telemetry map[string][]Brief `json:"telemetry,omitempty"`
 }
 
 // Span is when a phase ran, in seconds from the cell's begin.
@@ -79,7 +82,41 @@ func NewTimeline(c *Cell) *Timeline {
 			t.OutputTokensPerS[at(ns)] += Brief(tokens * 1e9 / float64(bin))
 		})
 	}
+	t.Telemetry = timedTelemetry(c.Samples, start, bin, n)
 	return t
+}
+
+// timed are the lines of a timeline's telemetry.
+var timed = map[string]func(observation) float64{
+	"watts":                   observation.power,
+	"gpu_clock_mhz":           func(o observation) float64 { return mean(o.each("gpu_clock_mhz", mean)) },
+	"gpu_temperature_c":       func(o observation) float64 { return most(o.each("gpu_temperature_c", most)) },
+	"cpu_utilization_percent": func(o observation) float64 { return mean(o.each("cpu_utilization_percent", mean)) },
+	"requests_running":        func(o observation) float64 { return sum(o.each("requests_running", mean)) },
+	"requests_waiting":        func(o observation) float64 { return sum(o.each("requests_waiting", mean)) },
+	"kv_cache_percent":        func(o observation) float64 { return most(o.each("kv_cache_percent", most)) },
+}
+
+// timedTelemetry puts samples into n bins of so many ns; of what nobody said there is no line.
+func timedTelemetry(samples []record.Sample, start, bin int64, n int) map[string][]Brief {
+	bins := make([]observation, n)
+	for _, s := range samples {
+		if b := (s.At - start) / bin; s.At >= start && b < int64(n) {
+			bins[b].add(s)
+		}
+	}
+	lines := map[string][]Brief{}
+	for name, of := range timed {
+		line, said := make([]Brief, n), false
+		for i := range bins {
+			v := of(bins[i])
+			line[i], said = Brief(v), said || !math.IsNaN(v)
+		}
+		if said {
+			lines[name] = line
+		}
+	}
+	return lines
 }
 
 // Distribution is the percentiles 0, 1 … 100 of some values; nil of none.

@@ -26,6 +26,12 @@ func TestTimeline(t *testing.T) {
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	// Two nodes and an engine, of which the bin from second 1 has two samples and the next none.
+	c.Samples = joined(series("n1", 0, "gpu_power_watts", 90, 40, 50, 60), series("n2", 0, "gpu_power_watts", 90, 10, 20, 30), []record.Sample{{At: 1500 * msec, From: "n1", Name: "gpu_power_watts", Value: 60}, {At: 3500 * msec, From: "s", GPU: -1, Name: "requests_waiting", Value: 7}, {At: 5 * msec, From: "s", GPU: -1, Name: "kv_cache_percent", Value: 7}})
+	got, _ = json.Marshal(NewTimeline(c).Telemetry)
+	if want := `{"requests_waiting":[null,null,7,null],"watts":[60,70,90,null]}`; string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
 	// A long cell has no more bins than people can see.
 	c.Outcome.Phases[0].End = 10_000_000 * msec
 	if tl = NewTimeline(c); len(tl.InFlight) > mostBins+1 || math.Abs(tl.BinSeconds-10_000/600.0) > 1 {

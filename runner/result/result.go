@@ -184,5 +184,6 @@ type Cell struct {
 	Model   string // as the server names it
 	Entries []Entry
 	Records []record.Record
+	Samples []record.Sample // telemetry, in the order of time for each thing sampled
 	Outcome load.Outcome
 }

@@ -21,12 +21,7 @@ func Observe(samples []record.Sample, from, to int64) (observed map[string]float
 		if s.At < from || s.At >= to {
 			continue
 		}
-		i := slices.IndexFunc(o, func(l line) bool { return l.name == s.Name && l.from == s.From && l.gpu == s.GPU })
-		if i < 0 {
-			i = len(o)
-			o = append(o, line{from: s.From, gpu: s.GPU, name: s.Name})
-		}
-		o[i].values = append(o[i].values, s.Value)
+		o.add(s)
 	}
 	observed = map[string]float64{}
 	for name, v := range map[string]float64{
@@ -60,6 +55,15 @@ type line struct {
 }
 
 type observation []line
+
+func (o *observation) add(s record.Sample) {
+	i := slices.IndexFunc(*o, func(l line) bool { return l.name == s.Name && l.from == s.From && l.gpu == s.GPU })
+	if i < 0 {
+		i = len(*o)
+		*o = append(*o, line{from: s.From, gpu: s.GPU, name: s.Name})
+	}
+	(*o)[i].values = append((*o)[i].values, s.Value)
+}
 
 // each reduces every line of a name to a number.
 func (o observation) each(name string, to func([]float64) float64) []float64 {

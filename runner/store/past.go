@@ -109,6 +109,9 @@ func (p *Past) cell(c *plan.Cell, line journal.Line, done bool, rows int) (*resu
 			return nil, err
 		}
 		cell.Records = records
+		if cell.Samples, err = p.run.ReadSamples(rows); err != nil {
+			return nil, err
+		}
 	}
 	if done {
 		if err := json.Unmarshal(line.Load, &cell.Outcome); line.Load != nil && err != nil {
@@ -116,6 +119,10 @@ func (p *Past) cell(c *plan.Cell, line journal.Line, done bool, rows int) (*resu
 		}
 	} else {
 		cell.Outcome = cut(c, cell.Records)
+		for i := range cell.Outcome.Phases {
+			ran := &cell.Outcome.Phases[i]
+			ran.Observed, ran.Throttled = result.Observe(cell.Samples, ran.Start, ran.End)
+		}
 		line.Outcome, line.Cause = "interrupted", "the run ended before it"
 	}
 	if len(cell.Records) > 0 {

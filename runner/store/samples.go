@@ -1,8 +1,11 @@
 package store
 
 import (
+	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -140,4 +143,58 @@ func (s *Samples) wrong(err error) error {
 		err = fmt.Errorf("keep the telemetry of %s: %w", s.cell.Name, err)
 	}
 	return err
+}
+
+// ReadSamples reads the telemetry of cell n back: from its Parquet file, or from its JSON lines
+// where it has not been closed, to the last whole one; none where nothing was sampled.
+func (r *Run) ReadSamples(n int) ([]record.Sample, error) {
+	name := strconv.Itoa(n)
+	var all []record.Sample
+	err := eachRow(r.Path("telemetry", name+".parquet"), func(row named) error {
+		s := record.Sample{At: row.value("at_ns", table.Whole).Whole(), From: row.value("source", table.Text).Text(), GPU: -1, Name: row.value("name", table.Text).Text(), Value: row.value("value", table.Real).Real()}
+		if gpu := row.value("gpu", table.Whole); !gpu.Null() {
+			s.GPU = int32(gpu.Whole())
+		}
+		all = append(all, s)
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		var lines *os.File
+		if lines, err = os.Open(r.Path("telemetry", name+".jsonl")); err == nil {
+			defer lines.Close()
+			all, err = readSamples(lines)
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the telemetry of cell %d: %w", n, err)
+	}
+	return all, nil
+}
+
+func readSamples(in io.Reader) (all []record.Sample, err error) {
+	lines := bufio.NewReader(in)
+	for n := 1; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return all, nil // a line without its end is a torn write
+		}
+		var s struct {
+			At    int64   `json:"at_ns"`
+			From  string  `json:"source"`
+			GPU   *int32  `json:"gpu"`
+			Name  string  `json:"name"`
+			Value float64 `json:"value"`
+		}
+		if err == nil {
+			err = json.Unmarshal(line, &s)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		gpu := int32(-1)
+		if s.GPU != nil {
+			gpu = *s.GPU
+		}
+		all = append(all, record.Sample{At: s.At, From: s.From, GPU: gpu, Name: s.Name, Value: s.Value})
+	}
 }

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -40,14 +42,17 @@ func TestSamples(t *testing.T) {
 	if err != nil || string(b) != want {
 		t.Errorf("%v\n%s", err, b)
 	}
-	if n := len(s.All()); n != 3 {
-		t.Errorf("%d samples", n)
+	if back, err := r.ReadSamples(1); err != nil || len(back) != 3 || !reflect.DeepEqual(back, s.All()) {
+		t.Errorf("read back from lines: %+v, %v", back, err)
 	}
 	if err := s.Keep([]load.PhaseOutcome{{Name: "steady", Measure: true, Start: 10, End: 20}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(r.Path("telemetry", "1.jsonl")); err == nil {
 		t.Error("the lines are still there")
+	}
+	if back, err := r.ReadSamples(1); err != nil || !reflect.DeepEqual(back, s.All()) {
+		t.Errorf("read back: %+v, %v", back, err)
 	}
 	file, err := table.Open(r.Path("telemetry", "1.parquet"))
 	if err != nil {
@@ -75,4 +80,24 @@ func TestSamples(t *testing.T) {
 	if _, err := os.Stat(r.Path("telemetry", "1.parquet")); err == nil {
 		t.Error("what an earlier try left is still there")
 	}
+	if back, err := r.ReadSamples(1); err != nil || len(back) != 0 {
+		t.Errorf("of nothing: %+v, %v", back, err)
+	}
+}
+
+// TestTornSamples: a kill cuts a line; one that was written whole and is none is an error.
+func TestTornSamples(t *testing.T) {
+	whole := `{"at_ns":5,"source":"spark1","gpu":0,"name":"gpu_power_watts","value":45.5}` + "\n"
+	if all, err := readSamples(strings.NewReader(whole + whole[:30])); err != nil || len(all) != 1 || all[0] != (record.Sample{At: 5, From: "spark1", Name: "gpu_power_watts", Value: 45.5}) {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if _, err := readSamples(strings.NewReader(whole + "{}}\n" + whole)); err == nil || !strings.HasPrefix(err.Error(), "line 2: ") {
+		t.Errorf("%v", err)
+	}
+}
+
+// FuzzSamples: whatever a file of lines has, reading it ends.
+func FuzzSamples(f *testing.F) {
+	f.Add([]byte(`{"at_ns":5,"source":"spark1","gpu":0,"name":"gpu_power_watts","value":45.5}` + "\n{"))
+	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = readSamples(bytes.NewReader(b)) })
 }

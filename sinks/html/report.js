@@ -215,13 +215,27 @@ function distribution(title, entries, field, unit) {
   return chart(title, "share of the values below", series, { x: unit, y: "%", logX: true });
 }
 
+const bands = t => t.phases.map(p => ({ from: p.start_s, to: p.end_s, name: p.name, measure: p.measure }));
+
 function timeline(e) {
   const t = data.timelines[e.address];
   if (!t) return null;
   const over = (values, unit) => values.map((v, i) => ({ x: (i + 0.5) * t.bin_s, y: v, tip: `at ${short((i + 0.5) * t.bin_s)} s: ${short(v)} ${unit}` }));
   const series = [{ name: "output tokens/s", colorIndex: 0, points: over(t.output_tokens_per_s, "tokens/s") }, { name: "in flight", colorIndex: 3, scale: "y2", points: over(t.in_flight, "in flight") }];
   if (t.failed_per_s.some(v => v > 0)) series.push({ name: "failed/s", colorIndex: 1, scale: "y2", points: over(t.failed_per_s, "failed/s") });
-  return chart("Timeline", cellName(e), series, { x: "s", y: "output tokens/s", y2: "in flight", wide: true, zero: true, bands: t.phases.map(p => ({ from: p.start_s, to: p.end_s, name: p.name, measure: p.measure })) });
+  return chart("Timeline", cellName(e), series, { x: "s", y: "output tokens/s", y2: "in flight", wide: true, zero: true, bands: bands(t) });
+}
+
+// telemetry is what nodes and server said of themselves over a cell's time: GPUs, and the engine.
+function telemetry(e) {
+  const t = data.timelines[e.address];
+  if (!t || !t.telemetry) return [];
+  const lines = list => list.filter(l => t.telemetry[l.path]).map(l => ({ ...l, points: t.telemetry[l.path].flatMap((v, i) => (v === null ? [] : [{ x: (i + 0.5) * t.bin_s, y: v, tip: `at ${short((i + 0.5) * t.bin_s)} s: ${short(v)} ${l.unit}` }])) }));
+  const draw = (title, series, o) => (series.some(s => !s.scale) ? chart(title, cellName(e), series, { x: "s", wide: true, zero: true, bands: bands(t), ...o, y2: series.some(s => s.scale) ? o.y2 : null }) : null);
+  return [
+    draw("Power and temperature", lines([{ path: "watts", name: "power", unit: "W", colorIndex: 0 }, { path: "gpu_temperature_c", name: "GPU temperature", unit: "°C", colorIndex: 1 }, { path: "gpu_clock_mhz", name: "GPU clock", unit: "MHz", colorIndex: 3, scale: "y2" }]), { y: "W, °C", y2: "MHz" }),
+    draw("Engine", lines([{ path: "requests_running", name: "running", unit: "running", colorIndex: 0 }, { path: "requests_waiting", name: "waiting", unit: "waiting", colorIndex: 1 }, { path: "kv_cache_percent", name: "KV cache", unit: "% of the KV cache", colorIndex: 3, scale: "y2" }]), { y: "requests", y2: "KV cache (%)" }),
+  ];
 }
 
 function grid(figures) {
@@ -372,7 +386,7 @@ function benchmark(name, entries) {
     const loads = load ? [...new Set(measured.map(e => e.matrix[load]))].sort((a, b) => a - b) : [];
     const groups = (loads.length ? loads.map(l => ({ name: `${load} = ${l}`, value: measured.filter(e => e.matrix[load] === l) })) : [{ name: "all cells", value: measured }]).reverse();
     out.push(el("h3", {}, "Distributions"), choice("of", groups, es => grid([distribution("TTFT", es, "ttft_ms", "ms"), distribution("Gaps between token events (ITL)", es, "itl_ms", "ms"), distribution("TPOT", es, "tpot_ms", "ms"), distribution("Latency", es, "latency_ms", "ms")])));
-    out.push(el("h3", {}, "Over time"), choice("cell", measured.map(e => ({ name: cellName(e), value: e })), e => grid([timeline(e)])));
+    out.push(el("h3", {}, "Over time"), choice("cell", measured.map(e => ({ name: cellName(e), value: e })), e => grid([timeline(e), ...telemetry(e)])));
   }
   if (load) {
     const fill = () => { if (details.children.length === 1) details.append(grid(eightCharts(entries, load))); };
