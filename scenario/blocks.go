@@ -140,7 +140,7 @@ var sloAttrs = []schema.Attr{must(bare("condition", schema.String, none, "Condit
 
 var serverAttrs = []schema.Attr{
 	bare("framework", schema.String, "the label", "The inference server: openai, sim, vllm, sglang, trtllm, llamacpp, ollama or command."),
-	bare("nodes", schema.Object, "node.local", "Nodes it runs on, a rank on each, as in [node.spark1, node.spark2], or node.lab for those of a hostfile."),
+	bare("nodes", schema.Object, "node.local", "Nodes it runs on, a rank on each, as in [node.spark1, node.spark2], or node.lab for those of a hostfile. Of a server with a url: where it runs, for telemetry."),
 	bare("model", schema.String, "the one that is served", "Model id."),
 	bare("url", schema.String, "sparkrun starts the server", "Attach to a running server, with or without /v1."),
 	bare("port", schema.Int, "a free one", "Port to listen on."),

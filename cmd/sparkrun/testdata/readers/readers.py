@@ -35,6 +35,7 @@ raw = {
     "reasoning_events": "int64", "worker": "int64", "rank": "int64", "conversation": "int64",
 }
 events = {"request_id": "string", "request_row": "int64", "status": "string", "event": "int64", "arrival_ns": "int64", "itl_ms": "double"}
+telemetry = {"at_ns": "int64", "source": "string", "gpu": "int64", "name": "string", "value": "double"}
 content = {name: "string" for name in ["request_id", "conversation_id", "status", "system", "prompt", "answer", "reasoning", "tool_calls"]} | {"turn": "int64"}
 
 
@@ -57,7 +58,10 @@ for run in runs:
     for path in (run / "events").iterdir():
         typed(path, events)
     typed(run / "content.parquet", content)
+    for path in (run / "telemetry").iterdir():
+        typed(path, telemetry)
     requests = pandas.concat([pandas.read_parquet(p) for p in (run / "requests").iterdir()])
+    samples = pandas.concat([pandas.read_parquet(p) for p in (run / "telemetry").iterdir()])
     gaps = pandas.concat([pandas.read_parquet(p) for p in (run / "events").iterdir()])
     answered = requests[requests.status == "ok"]
     assert answered.token_events.sum() == (gaps.status == "ok").sum(), "a row a token event"
@@ -76,6 +80,10 @@ for run in runs:
     for cell in summary["cells"]:
         own = requests[(requests.cell == cell["address"]) & (requests.phase == cell["phase"])]
         assert own.measured.all() and len(own) == cell["requests"]["scheduled"]
+        running = samples[(samples.cell == cell["address"]) & (samples.phase == cell["phase"]) & (samples.name == "requests_running")].value
+        assert samples.value.notna().all() and samples[samples.source == "local"].gpu.isna().all()
+        if len(running):
+            same(running.mean(), cell["telemetry"]["requests_running_mean"], "requests_running_mean")
         for axis, value in cell["matrix"].items():
             assert set(own["axis_" + axis]) == {value}
         ok = own[own.status == "ok"]
