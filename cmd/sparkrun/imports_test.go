@@ -25,7 +25,7 @@ var rules = []rule{
 		"the runner gets a plan as plain data, and sinks and nodes as interfaces"},
 	{[]string{"sparkrun/targets"}, []string{"github.com/hashicorp/hcl", "github.com/zclconf/go-cty", "sparkrun/sinks", "sparkrun/cmd"},
 		"targets get plain values"},
-	{[]string{"sparkrun/targets/framework", "sparkrun/targets/container", "sparkrun/targets/wire", "sparkrun/targets/sim", "sparkrun/sinks", "sparkrun/scenario"}, []string{"github.com/melbahja/goph", "golang.org/x/crypto/ssh"},
+	{[]string{"sparkrun/targets/framework", "sparkrun/targets/container", "sparkrun/targets/wire", "sparkrun/targets/sim", "sparkrun/targets/telemetry", "sparkrun/sinks", "sparkrun/scenario"}, []string{"github.com/melbahja/goph", "golang.org/x/crypto/ssh"},
 		"SSH is known to the nodes alone"},
 	{[]string{"sparkrun/sinks"}, []string{"github.com/hashicorp/hcl", "github.com/zclconf/go-cty", "sparkrun/targets", "sparkrun/cmd"},
 		"a sink sees results only, so that any can be written again from an old run"},
