@@ -32,6 +32,7 @@ const (
 // not grow with the run; the other sheets are made at the end.
 type excel struct {
 	path    string
+	title   string // of every page
 	plan    *plan.Plan
 	axes    []string
 	columns []table.Column // of raw data
@@ -39,7 +40,7 @@ type excel struct {
 	raw     *excelize.StreamWriter
 	sheets  int // of raw data
 	rows    int // of the last of them, header included
-	styles  struct{ head, number, suspect, invalid, note, best int }
+	styles  struct{ head, engine, text, number, suspect, invalid, note, extent, best int }
 }
 
 func init() {
@@ -66,6 +67,7 @@ func (x *excel) Begin(_ context.Context, r *result.Run) (err error) {
 	if err := writable(x.path); err != nil {
 		return err
 	}
+	x.title = r.Scenario + " " + r.ID
 	x.plan, x.axes, x.columns, x.file = r.Plan, axes(r.Plan), requestColumns(r.Plan), excelize.NewFile()
 	if err := x.file.SetSheetName("Sheet1", sheetSummary); err != nil {
 		return err
@@ -79,13 +81,23 @@ func (x *excel) Begin(_ context.Context, r *result.Run) (err error) {
 			return fmt.Errorf("sheet %q: %w", name, err)
 		}
 	}
+	font, err := x.file.GetDefaultFont()
+	if err != nil {
+		return err
+	}
+	wrap, right := &excelize.Alignment{WrapText: true, Vertical: "top"}, &excelize.Alignment{Horizontal: "right"}
+	grey := &excelize.Font{Italic: true, Color: "808080", Family: font, Size: 11}
+	bold, blue := &excelize.Font{Bold: true, Family: font, Size: 11}, excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"E7EEF7"}}
 	for into, style := range map[*int]*excelize.Style{
-		&x.styles.head:   {Font: &excelize.Font{Bold: true}, Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"E7EEF7"}}},
-		&x.styles.number: {CustomNumFmt: ptr("#,##0.00")},
+		&x.styles.head:   {Font: bold, Alignment: wrap, Fill: blue},
+		&x.styles.engine: {Font: bold, Alignment: right, Fill: blue},
+		&x.styles.text:   {Alignment: wrap},
+		&x.styles.number: {CustomNumFmt: ptr("#,##0.00"), Alignment: right},
 		// The sign stands in the format, so that the cell stays a number.
-		&x.styles.suspect: {CustomNumFmt: ptr(`#,##0.00"*"`), Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"FFF2CC"}}},
-		&x.styles.invalid: {CustomNumFmt: ptr(`#,##0.00"!"`), Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"FFC7CE"}}},
-		&x.styles.note:    {Font: &excelize.Font{Italic: true, Color: "808080"}},
+		&x.styles.suspect: {CustomNumFmt: ptr(`#,##0.00"*"`), Alignment: right, Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"FFF2CC"}}},
+		&x.styles.invalid: {CustomNumFmt: ptr(`#,##0.00"!"`), Alignment: right, Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"FFC7CE"}}},
+		&x.styles.note:    {Font: grey, Alignment: wrap},
+		&x.styles.extent:  {Font: grey, Alignment: right},
 	} {
 		if *into, err = x.file.NewStyle(style); err != nil {
 			return err
@@ -111,7 +123,11 @@ func (x *excel) nextRaw() error {
 	if _, err := x.file.NewSheet(name); err != nil {
 		return fmt.Errorf("sheet %q: %w", name, err)
 	}
-	var err error
+	// Before the sheet is streamed: nothing of it can be set afterwards.
+	err := errors.Join(x.page(name, landscape), x.file.SetPageLayout(name, &excelize.PageLayoutOptions{AdjustTo: ptr(uint(rawScale))}), x.printName("Titles", name, "$A:$A", "$1:$1"))
+	if err != nil {
+		return err
+	}
 	if x.raw, err = x.file.NewStreamWriter(name); err != nil {
 		return err
 	}
@@ -119,7 +135,11 @@ func (x *excel) nextRaw() error {
 		return err
 	}
 	var head []any
-	for _, c := range x.columns {
+	known := map[string]int{"cell": 48, "request_id": 28} // the rows are not there yet
+	for i, c := range x.columns {
+		if err := x.raw.SetColWidth(i+1, i+1, headWidth(c.Name, known[c.Name])); err != nil {
+			return err
+		}
 		head = append(head, excelize.Cell{StyleID: x.styles.head, Value: c.Name})
 	}
 	return x.rawRow(head)
@@ -135,10 +155,16 @@ func (x *excel) rawSheet() string {
 
 // endRaw finishes the last sheet of raw data; people can filter it.
 func (x *excel) endRaw() error {
-	if err := x.raw.Flush(); err != nil {
+	if err := x.filter(x.rawSheet(), len(x.columns), x.rows); err != nil {
 		return err
 	}
-	return x.filter(x.rawSheet(), len(x.columns), x.rows)
+	return x.raw.Flush()
+}
+
+// headWidth is the width of a column whose name has the button of a filter, and whose longest text
+// has so many characters.
+func headWidth(name string, text int) float64 {
+	return float64(max(10, len(name)+4, min(48, text+2)))
 }
 
 // filter gives the header of a table its filters.
@@ -207,9 +233,6 @@ func (x *excel) End(_ context.Context, r *result.Run) error {
 			return err
 		}
 	}
-	if err := errors.Join(x.onePageWide(sheetSummary, "landscape"), x.onePageWide(sheetParams, "landscape")); err != nil {
-		return err
-	}
 	for i, name := range x.benchSheets() {
 		if err := x.bench(name, x.plan.Benchmarks[i].Name, r.Entries); err != nil {
 			return err
@@ -223,37 +246,18 @@ func (x *excel) End(_ context.Context, r *result.Run) error {
 	})
 }
 
-// sheet writes rows one under the other and remembers the first error.
-type sheet struct {
-	file *excelize.File
-	name string
-	row  int
-	err  error
-}
-
-func (s *sheet) add(style int, values ...any) {
-	s.row++
-	if s.err != nil || len(values) == 0 {
-		return
-	}
-	at, err := excelize.CoordinatesToCellName(1, s.row)
-	if err == nil {
-		err = s.file.SetSheetRow(s.name, at, &values)
-	}
-	if err == nil && style != 0 {
-		end, _ := excelize.CoordinatesToCellName(len(values), s.row)
-		err = s.file.SetCellStyle(s.name, at, end, style)
-	}
-	s.err = err
-}
-
-// bench is a line per cell and measured phase with every number.
+// bench is a line per cell and measured phase with every number. What is printed ends before the
+// percentiles: all would be dozens of pages, and those that people read stand in the summary.
 func (x *excel) bench(name, benchmark string, entries []result.Entry) error {
 	s := &sheet{file: x.file, name: name}
 	var head []any
 	columns := entryColumns(x.plan)
-	for _, c := range columns {
+	printed := len(columns)
+	for i, c := range columns {
 		head = append(head, c.Name)
+		if strings.HasSuffix(c.Name, ".count") { // each metric's first
+			printed = min(printed, i)
+		}
 	}
 	s.add(x.styles.head, head...)
 	for i := range entries {
@@ -265,31 +269,36 @@ func (x *excel) bench(name, benchmark string, entries []result.Entry) error {
 	if s.err == nil {
 		s.err = x.file.SetPanes(name, &excelize.Panes{Freeze: true, XSplit: 1, YSplit: 1, TopLeftCell: "B2", ActivePane: "bottomRight"})
 	}
-	if s.err == nil {
-		s.err = x.file.SetColWidth(name, "A", "A", 48)
+	for i, c := range columns {
+		at, _ := excelize.ColumnNumberToName(i + 1) // small numbers have names
+		s.err = errors.Join(s.err, x.file.SetColWidth(name, at, at, headWidth(c.Name, s.widths[i])))
 	}
 	if s.err == nil {
-		s.err = x.filter(name, len(head), s.row)
+		right, _ := excelize.ColumnNumberToName(printed)
+		s.err = errors.Join(x.filter(name, len(head), s.row), x.page(name, landscape),
+			x.file.SetPageLayout(name, &excelize.PageLayoutOptions{AdjustTo: ptr(uint(rawScale))}), x.printName("Titles", name, "$A:$A", "$1:$1"),
+			x.printName("Area", name, fmt.Sprintf("$A$1:$%s$%d", right, s.row)))
 	}
 	return s.err
 }
 
 // parameters is how the run was made: variables, servers, datasets, phases and this machine.
 func (x *excel) parameters(r *result.Run) error {
-	s := &sheet{file: x.file, name: sheetParams}
-	s.add(x.styles.head, "run", r.ID)
-	s.add(0, "sparkrun", r.Version)
-	s.add(0, "started", r.Started.Format(time.RFC3339))
-	s.add(0, "ended", r.Ended.Format(time.RFC3339))
-	s.add(0, "load from", fmt.Sprintf("%s, %s/%s, %d cores, %s", r.Host, r.OS, r.Arch, r.Cores, r.CPU))
+	s := &sheet{file: x.file, name: sheetParams, widths: []int{0, 90}}
+	s.addWide(x.styles.head, r.ID, "run")
+	s.addWide(x.styles.text, r.Version, "sparkrun")
+	s.addWide(x.styles.text, r.Started.Format(time.RFC3339), "started")
+	s.addWide(x.styles.text, r.Ended.Format(time.RFC3339), "ended")
+	s.addWide(x.styles.text, fmt.Sprintf("%s, %s/%s, %d cores, %s", r.Host, r.OS, r.Arch, r.Cores, r.CPU), "load from")
 	section := func(title string, rows [][2]string) {
 		if len(rows) == 0 {
 			return
 		}
+		s.part()
 		s.add(0)
 		s.add(x.styles.head, title, "")
 		for _, row := range rows {
-			s.add(0, row[0], row[1])
+			s.addWide(x.styles.text, row[1], row[0])
 		}
 	}
 	var variables, servers, datasets, benchmarks [][2]string
@@ -314,11 +323,6 @@ func (x *excel) parameters(r *result.Run) error {
 	section("servers as they were found", found(r))
 	section("datasets", datasets)
 	section("benchmarks", benchmarks)
-	if s.err == nil {
-		s.err = x.file.SetColWidth(sheetParams, "A", "A", 30)
-	}
-	if s.err == nil {
-		s.err = x.file.SetColWidth(sheetParams, "B", "B", 120)
-	}
-	return s.err
+	orientation, _, err := s.fit(2, 90)
+	return errors.Join(err, x.page(sheetParams, orientation), x.onePageWide(sheetParams))
 }

@@ -37,10 +37,11 @@ var lineColours = []string{"2F7ED8", "E4572E", "2E9E5B", "9B5DE5", "D9A404", "0F
 // Where charts and their numbers stand on the sheet.
 const (
 	chartRows    = 20 // rows that a chart covers
-	chartColumns = 8  // columns
-	chartWidth   = 500
+	chartColumns = 7  // columns
+	chartWidth   = 435
 	chartHeight  = 380
 	dataColumn   = 2*chartColumns + 2 // right of the charts, from 1
+	chartScale   = 62                 // percent: the charts of a benchmark are a page
 )
 
 // charted reports whether a benchmark of the plan has an axis of load, along which charts are
@@ -76,6 +77,11 @@ func (x *excel) charts(r *result.Run) error {
 			return err
 		}
 		dataRow = next
+		if row > 1 { // not "fit to width", with which Excel ends pages where it likes
+			if err := x.file.InsertPageBreak(sheetCharts, fmt.Sprintf("A%d", row)); err != nil {
+				return err
+			}
+		}
 		for i, c := range excelCharts {
 			at, err := excelize.CoordinatesToCellName(1+(i%2)*chartColumns, row+(i/2)*chartRows)
 			if err != nil {
@@ -86,8 +92,8 @@ func (x *excel) charts(r *result.Run) error {
 				Title:     excelize.ChartTitle{Paragraph: []excelize.RichTextRun{{Text: b.Name + ": " + c.title}}},
 				Dimension: excelize.ChartDimension{Width: chartWidth, Height: chartHeight},
 				Legend:    excelize.ChartLegend{Position: "bottom"},
-				XAxis:     excelize.ChartAxis{Title: excelize.ChartTitle{Paragraph: []excelize.RichTextRun{{Text: chartTitle(c.x, axis)}}}, MajorGridLines: true},
-				YAxis:     excelize.ChartAxis{Title: excelize.ChartTitle{Paragraph: []excelize.RichTextRun{{Text: chartTitle(c.y, axis)}}}, MajorGridLines: true},
+				XAxis:     excelize.ChartAxis{Title: excelize.ChartTitle{Paragraph: []excelize.RichTextRun{{Text: chartTitle(c.x, axis)}}}, MajorGridLines: true, Font: excelize.Font{Color: "595959"}},
+				YAxis:     excelize.ChartAxis{Title: excelize.ChartTitle{Paragraph: []excelize.RichTextRun{{Text: chartTitle(c.y, axis)}}}, MajorGridLines: true, Font: excelize.Font{Color: "595959"}},
 			}
 			if c.log {
 				chart.YAxis.LogBase = 10
@@ -114,16 +120,9 @@ func (x *excel) charts(r *result.Run) error {
 	right, _ := excelize.ColumnNumberToName(dataColumn + 1 + len(chartNumbers))
 	printed, _ := excelize.ColumnNumberToName(dataColumn - 2)
 	return errors.Join(
-		x.file.SetColWidth(sheetCharts, left, right, 18), x.onePageWide(sheetCharts, "portrait"),
-		x.file.SetDefinedName(&excelize.DefinedName{Name: "_xlnm.Print_Area", Scope: sheetCharts, RefersTo: fmt.Sprintf("%s!$A$1:$%s$%d", sheetCharts, printed, row)}),
-	)
-}
-
-// onePageWide lets a sheet be printed without columns on pages of their own.
-func (x *excel) onePageWide(sheet, orientation string) error {
-	return errors.Join(
-		x.file.SetSheetProps(sheet, &excelize.SheetPropsOptions{FitToPage: ptr(true)}),
-		x.file.SetPageLayout(sheet, &excelize.PageLayoutOptions{Orientation: &orientation, FitToWidth: ptr(1), FitToHeight: ptr(0)}),
+		x.file.SetColWidth(sheetCharts, left, right, 18), x.page(sheetCharts, portrait),
+		x.file.SetPageLayout(sheetCharts, &excelize.PageLayoutOptions{AdjustTo: ptr(uint(chartScale))}),
+		x.printName("Area", sheetCharts, fmt.Sprintf("$A$1:$%s$%d", printed, row-1)),
 	)
 }
 

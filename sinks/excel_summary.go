@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,26 +23,32 @@ var summaryNumbers = []string{
 // summary is engines as columns: a table a number, medians over repeats.
 func (x *excel) summary(r *result.Run) error {
 	s := &sheet{file: x.file, name: sheetSummary}
-	s.add(x.styles.head, "sparkrun", r.Scenario, r.ID)
+	s.addWide(x.styles.head, r.Scenario+" "+r.ID, "sparkrun")
 	if r.Simulated {
-		s.add(x.styles.note, "Simulated: not a measurement of a real engine.")
+		s.addWide(x.styles.note, "Simulated: not a measurement of a real engine.")
 	}
 	if r.Interrupted {
-		s.add(x.styles.note, "Interrupted: cells are missing or partial.")
+		s.addWide(x.styles.note, "Interrupted: cells are missing or partial.")
 	}
-	s.add(0, "version", r.Version)
-	s.add(0, "started", r.Started.Format(time.RFC3339))
-	s.add(0, "host", fmt.Sprintf("%s, %s/%s, %d cores, %s", r.Host, r.OS, r.Arch, r.Cores, r.CPU))
-	for _, g := range grids(r.Entries) {
+	s.addWide(x.styles.text, r.Version, "version")
+	s.addWide(x.styles.text, r.Started.Format(time.RFC3339), "started")
+	s.addWide(x.styles.text, fmt.Sprintf("%s, %s/%s, %d cores, %s", r.Host, r.OS, r.Arch, r.Cores, r.CPU), "host")
+	tables := grids(r.Entries)
+	for _, g := range tables {
+		s.part()
 		s.add(0)
 		head := []any{"benchmark." + g.benchmark, ""}
 		for _, c := range g.columns {
 			head = append(head, c)
 		}
-		s.add(x.styles.head, head...)
-		for _, path := range slices.Concat(summaryNumbers, x.goodput()) {
+		s.addGrid(x.styles.head, x.styles.engine, head...)
+		s.head = s.row
+		for i, path := range slices.Concat(summaryNumbers, x.goodput()) {
 			if !g.shows(path) {
 				continue
+			}
+			if i > 0 {
+				s.part()
 			}
 			name := strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(path, "metrics."), "throughput."), "telemetry.")
 			for _, row := range g.rows {
@@ -55,22 +62,24 @@ func (x *excel) summary(r *result.Run) error {
 						line = append(line, string(verdict))
 					}
 				}
-				s.add(x.styles.number, line...)
+				s.addGrid(0, x.styles.number, line...)
 				x.colour(s, path, g, row)
 				if extents, several := g.extents(row, path); several {
-					s.add(x.styles.note, append([]any{name + " of the repeats", row}, extents...)...)
+					s.addGrid(x.styles.note, x.styles.extent, append([]any{name + " of the repeats", row}, extents...)...)
 				}
 			}
 		}
+		s.part()
 		for _, row := range g.rows {
 			line := []any{"verdict", row}
 			for _, c := range g.columns {
 				line = append(line, string(g.verdict(row, c)))
 			}
-			s.add(0, line...)
+			s.addGrid(0, x.styles.number, line...)
 		}
+		s.tail = s.row
 	}
-	s.add(x.styles.note, "Green: the best of the row. * a repeat is suspect, ! invalid or failed: their marks are below. – too few requests for this number.")
+	s.addWide(x.styles.note, "Green: the best of the row. * a repeat is suspect, ! invalid or failed: their marks are below. – too few requests for this number.")
 	x.comparisons(s, r.Entries)
 	x.doubts(s, r.Entries)
 	for i := range r.Entries {
@@ -78,37 +87,35 @@ func (x *excel) summary(r *result.Run) error {
 		if e.Search == nil {
 			continue
 		}
+		s.part()
 		s.add(0)
-		s.add(x.styles.head, searchFound(e))
+		s.addWide(x.styles.head, searchFound(e))
 		var head []any
 		for _, c := range searchColumns(e.Search) {
 			head = append(head, c)
 		}
-		s.add(x.styles.head, append(head, "pareto")...)
+		s.add(x.styles.engine, append(head, "pareto")...)
 		for _, step := range byValue(e.Search) {
 			s.add(x.styles.number, append(searchLine(&step), step.Pareto)...)
 		}
 	}
 	if len(r.Thresholds) > 0 {
+		s.part()
 		s.add(0)
-		s.add(x.styles.head, "threshold", "cell", "met", "message")
+		s.addWide(x.styles.head, "cell, message", "threshold", "met")
 		for _, t := range sortedThresholds(r.Thresholds) {
-			s.add(0, t.Name, t.Address, t.Pass, t.Message)
+			met := "met"
+			if !t.Pass {
+				met = "NOT met"
+			}
+			s.addWide(x.styles.text, strings.TrimSuffix(t.Address+": "+t.Message, ": "), t.Name, met)
 		}
 	}
-	if s.err == nil {
-		s.err = x.file.SetColWidth(sheetSummary, "A", "B", 30)
+	orientation, long, err := s.fit(6, 42)
+	if long && len(tables) == 1 {
+		err = errors.Join(err, x.printName("Titles", sheetSummary, fmt.Sprintf("$%d:$%d", s.head, s.head)))
 	}
-	if s.err == nil {
-		s.err = x.file.SetColWidth(sheetSummary, "C", "Z", 16)
-	}
-	if s.err == nil {
-		s.err = x.file.SetPageLayout(sheetSummary, &excelize.PageLayoutOptions{Orientation: ptr("landscape"), FitToWidth: ptr(1), FitToHeight: ptr(0)})
-	}
-	if s.err == nil {
-		s.err = x.file.SetSheetProps(sheetSummary, &excelize.SheetPropsOptions{FitToPage: ptr(true)})
-	}
-	return s.err
+	return errors.Join(err, x.page(sheetSummary, orientation), x.onePageWide(sheetSummary))
 }
 
 // colour makes the best engine of the last row stand out, and what is not ok: an invalid number
@@ -149,15 +156,16 @@ func (x *excel) comparisons(s *sheet, entries []result.Entry) {
 	all := result.CompareServers(entries)
 	pairs := slices.DeleteFunc(slices.Clone(all), func(c result.Comparison) bool { return c.Note == result.NotTested })
 	if len(all) > 0 {
+		s.part()
 		s.add(0)
 	}
 	if len(pairs) < len(all) {
-		s.add(x.styles.note, "Differences between servers: "+result.NotTested+" (that takes 4 repeats: repeat = 4).")
+		s.addWide(x.styles.note, "Differences between servers: "+result.NotTested+" (that takes 4 repeats: repeat = 4).")
 	}
 	if len(pairs) == 0 {
 		return
 	}
-	s.add(x.styles.head, "compared", "cell", "base", "other", "base median", "other median", "change", "p", "different", "note")
+	s.addGrid(x.styles.head, x.styles.engine, "compared", "cell", "base", "other", "base median", "other median", "change", "p", "different", "note")
 	for _, c := range pairs {
 		for _, path := range append([]string{result.Deciding}, result.Compared...) {
 			d, ok := c.Numbers[path]
@@ -166,9 +174,9 @@ func (x *excel) comparisons(s *sheet, entries []result.Entry) {
 			}
 			line := []any{path, cellOf(&c), c.Base, c.Other, number(d.Base), number(d.Other), number(d.Change), number(d.P), nil, c.Note}
 			if d.Different != nil {
-				line[8] = *d.Different
+				line[8] = map[bool]string{true: "yes", false: "no"}[*d.Different]
 			}
-			s.add(0, line...)
+			s.addGrid(0, x.styles.number, line...)
 		}
 	}
 }
@@ -183,15 +191,21 @@ func (x *excel) goodput() []string {
 	return out
 }
 
-// doubts is a line for each mark of a cell, with its sentence, and for each cause.
+// doubts are the cells that are marked or not ok, each with a line for each of its marks and for
+// its cause.
 func (x *excel) doubts(s *sheet, entries []result.Entry) {
-	all := doubtsOf(entries)
-	if len(all) == 0 {
-		return
-	}
-	s.add(0)
-	s.add(x.styles.head, "marks and failures", "cell", "phase", "mark", "why")
-	for _, d := range all {
-		s.add(0, d.sign, d.entry.Address, d.entry.Phase, d.mark, d.why)
+	var of *result.Entry
+	for _, d := range doubtsOf(entries) {
+		if of == nil {
+			s.part()
+			s.add(0)
+			s.addWide(x.styles.head, "", "marks and failures")
+		}
+		if d.entry != of {
+			of = d.entry
+			s.part()
+			s.addWide(x.styles.text, strings.TrimSpace(of.Address+" "+of.Phase), d.sign)
+		}
+		s.addWide(x.styles.text, d.why, "  "+d.mark)
 	}
 }

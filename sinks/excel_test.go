@@ -9,11 +9,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/xuri/excelize/v2"
+
+	"sparkrun/runner/result"
+	"sparkrun/scenario/plan"
 )
 
 // TestExcel opens the workbook with the library's reader.
@@ -59,8 +64,17 @@ func TestExcel(t *testing.T) {
 			}
 		}
 	}
-	if m := found["suspect benchmark.chat[server=vllm,users=4]#1"]; strings.Join(m, ",") != "steady,not_steady,the output-token rate rose" {
-		t.Errorf("marks with their sentence: %v", m)
+	var all []string
+	for _, r := range summary {
+		all = append(all, strings.Join(r, "|"))
+	}
+	for _, want := range []string{
+		"suspect|benchmark.chat[server=vllm,users=4]#1 steady\n  not_steady|the output-token rate rose",
+		"threshold|met|cell, message\ngood|met|benchmark.chat\nbad|NOT met|benchmark.chat: too slow",
+	} {
+		if !strings.Contains(strings.Join(all, "\n"), want) {
+			t.Errorf("the summary lacks\n%s\nin\n%s", want, strings.Join(all, "\n"))
+		}
 	}
 	raw, err := f.GetRows("Raw data")
 	if err != nil || len(raw) != 151 {
@@ -105,26 +119,155 @@ func TestExcelCharts(t *testing.T) {
 	}
 }
 
-// TestChartColours: each engine's line has a colour of its own, that of its points; excelize takes
-// it from the series.
-func TestChartColours(t *testing.T) {
-	dir, _ := play(t, "excel", nil)
-	z, err := zip.OpenReader(filepath.Join(dir, "report.xlsx"))
-	if err != nil {
-		t.Fatal(err)
+// TestExcelPages: how the workbook is printed. Widths are in characters of 7 pixels and 5 around,
+// and a page of A4 or Letter has 717 × 940 pixels inside its margins in both orientations.
+func TestExcelPages(t *testing.T) {
+	run, cells := sample()
+	run.Plan.Benchmarks = append(run.Plan.Benchmarks, plan.Benchmark{Name: "late"})
+	for _, c := range cells[:3] { // a second benchmark: its charts are a page of their own
+		e := c.Entries[0]
+		e.Benchmark, e.Address = "late", strings.Replace(e.Address, "chat", "late", 1)
+		e.Marks = []result.Mark{{Name: "not_steady", Why: strings.Repeat("the rate rose ", 20)}}
+		run.Entries = append(run.Entries, e)
 	}
-	defer z.Close()
-	f, err := z.Open("xl/charts/chart1.xml")
+	dir, _ := through(t, "excel", nil, run, cells...)
+	f, err := excelize.OpenFile(filepath.Join(dir, "report.xlsx"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	b, err := io.ReadAll(f)
+	names := map[string]string{}
+	for _, d := range f.GetDefinedName() {
+		names[d.Scope+" "+d.Name] = d.RefersTo
+	}
+	parts := parts(t, filepath.Join(dir, "report.xlsx"))
+	for i, want := range []struct{ sheet, setup, area, titles string }{
+		{"Summary", `orientation="portrait" pageOrder="overThenDown"`, "", ""},
+		{"Charts", `orientation="portrait" pageOrder="overThenDown" scale="62"`, "'Charts'!$A$1:$N$120", ""},
+		{"chat", `orientation="landscape" pageOrder="overThenDown" scale="50"`, "'chat'!$A$1:", "'chat'!$A:$A,'chat'!$1:$1"},
+		{"late", `orientation="landscape" pageOrder="overThenDown" scale="50"`, "'late'!$A$1:", "'late'!$A:$A,'late'!$1:$1"},
+		{"Parameters", `orientation="portrait" pageOrder="overThenDown"`, "", ""},
+		{"Raw data", `orientation="landscape" pageOrder="overThenDown" scale="50"`, "", "'Raw data'!$A:$A,'Raw data'!$1:$1"},
+	} {
+		xml := parts[fmt.Sprintf("xl/worksheets/sheet%d.xml", i+1)]
+		if !strings.Contains(xml, want.setup) || !strings.Contains(xml, `left="0.4" right="0.4"`) || !strings.Contains(xml, "sample one&amp;C&amp;A") {
+			t.Errorf("%s is printed by %.400s", want.sheet, xml[strings.Index(xml, "</sheetData>"):])
+		}
+		if fits := strings.Contains(xml, `fitToPage="true"`) && strings.Contains(xml, `fitToHeight="0" fitToWidth="1"`); fits == strings.Contains(want.setup, "scale") {
+			t.Errorf("%s: one page wide %v", want.sheet, fits)
+		}
+		if got := names[want.sheet+" _xlnm.Print_Area"]; !strings.HasPrefix(got, want.area) || (got == "") != (want.area == "") {
+			t.Errorf("of %s is printed %q", want.sheet, got)
+		}
+		if got := names[want.sheet+" _xlnm.Print_Titles"]; got != want.titles {
+			t.Errorf("each page of %s has %q", want.sheet, got)
+		}
+		if filtered := strings.Contains(xml, "<autoFilter"); filtered != (want.titles != "") {
+			t.Errorf("%s can be filtered: %v", want.sheet, filtered)
+		}
+	}
+	// The charts of a benchmark are a page: its break, and none is cut by the page or the area.
+	if xml := parts["xl/worksheets/sheet2.xml"]; !strings.Contains(xml, `<brk id="60"`) {
+		t.Error("the second benchmark's charts do not begin a page")
+	}
+	if wide, high := 2*chartColumns*64*chartScale/100.0, 3*chartRows*rowHigh*chartScale/100.0; wide > portraitWide || high > portraitHigh {
+		t.Errorf("the charts of a benchmark are %g × %g pixels", wide, high)
+	}
+	for _, to := range regexp.MustCompile(`<xdr:to><xdr:col>(\d+)</xdr:col>.*?<xdr:row>(\d+)</xdr:row>`).FindAllStringSubmatch(parts["xl/drawings/drawing1.xml"], -1) {
+		column, _ := strconv.Atoi(to[1])
+		row, _ := strconv.Atoi(to[2])
+		if column >= 2*chartColumns || column%chartColumns != chartColumns-1 || row%chartRows != chartRows-1 {
+			t.Errorf("a chart ends in column %d, row %d", column, row)
+		}
+	}
+	// The sentence of a mark is on the summary's page: merged, and as high as its lines.
+	rows, err := f.GetRows("Summary")
 	if err != nil {
 		t.Fatal(err)
 	}
+	at := slices.IndexFunc(rows, func(r []string) bool { return len(r) > 1 && strings.HasPrefix(r[1], "the rate rose the") }) + 1
+	merged, err := f.GetMergeCells("Summary")
+	if err != nil || !slices.ContainsFunc(merged, func(m excelize.MergeCell) bool { return m[0] == fmt.Sprintf("B%d:F%d", at, at) }) {
+		t.Errorf("row %d is not among the merged %v, %v", at, merged, err)
+	}
+	room := 0.0
+	for _, c := range []string{"B", "C", "D", "E", "F"} {
+		w, err := f.GetColWidth("Summary", c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		room += w
+	}
+	if high, err := f.GetRowHeight("Summary", at); err != nil || high/15*room < 280 || high/15*room > 3*280 {
+		t.Errorf("280 characters have %g points at %g characters a line, %v", high, room, err)
+	}
+}
+
+// TestBreakPages: a page ends before the part that would be split, and not where all fits; a part
+// of more than a page goes on from where it ends.
+func TestBreakPages(t *testing.T) {
+	for _, c := range []struct {
+		parts []int
+		rows  int
+		want  string
+	}{
+		{[]int{3, 6, 9}, 10, ""},
+		{[]int{3, 6, 9}, 12, "9"},     // 8 lines, then 4
+		{[]int{3, 8, 13}, 20, "8 13"}, // 7, 5, 8
+		{[]int{3, 28}, 30, ""},        // 27 lines: 7 on the third page, and 3
+		{[]int{3, 28}, 32, "28"},
+		{nil, 40, ""},
+	} {
+		f := excelize.NewFile()
+		s := &sheet{file: f, name: "Sheet1", row: c.rows, parts: c.parts}
+		if err := s.breakPages(slices.Repeat([]int{1}, c.rows+1), 10); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "x.xlsx")
+		if err := f.SaveAs(path); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, m := range regexp.MustCompile(`<brk id="(\d+)"`).FindAllStringSubmatch(parts(t, path)["xl/worksheets/sheet1.xml"], -1) {
+			after, _ := strconv.Atoi(m[1])
+			got = append(got, strconv.Itoa(after+1))
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("parts %v of %d rows break before %v, want %s", c.parts, c.rows, got, c.want)
+		}
+	}
+}
+
+// parts are the files of a workbook.
+func parts(t *testing.T, path string) map[string]string {
+	t.Helper()
+	z, err := zip.OpenReader(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	all := map[string]string{}
+	for _, f := range z.File {
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[f.Name] = string(b)
+	}
+	return all
+}
+
+// TestChartColours: each engine's line has a colour of its own, that of its points; excelize takes
+// it from the series.
+func TestChartColours(t *testing.T) {
+	dir, _ := play(t, "excel", nil)
+	chart := parts(t, filepath.Join(dir, "report.xlsx"))["xl/charts/chart1.xml"]
 	for _, colour := range lineColours[:2] {
-		if !strings.Contains(string(b), `<spPr><a:ln cap="rnd" w="22225"><a:solidFill><a:srgbClr val="`+colour) {
+		if !strings.Contains(chart, `<spPr><a:ln cap="rnd" w="22225"><a:solidFill><a:srgbClr val="`+colour) {
 			t.Errorf("no line is %s", colour)
 		}
 	}
