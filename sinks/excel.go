@@ -164,7 +164,7 @@ func (x *excel) endRaw() error {
 // headWidth is the width of a column whose name has the button of a filter, and whose longest text
 // has so many characters.
 func headWidth(name string, text int) float64 {
-	return float64(max(10, len(name)+4, min(48, text+2)))
+	return float64(max(10, len(name)+4, min(60, text+2)))
 }
 
 // filter gives the header of a table its filters.

@@ -27,7 +27,7 @@ type screen struct {
 	left    float64 // seconds, -1 unknown
 	running []*running
 	drawn   []int  // widths of the lines of the live part on the screen
-	table   string // the benchmark whose header was printed last
+	table   string // the header that was printed last
 	stop    chan struct{}
 	ended   chan struct{}
 }
@@ -89,7 +89,7 @@ func (s *screen) Event(e runner.Event) {
 		for _, c := range d.Cells {
 			s.label = max(s.label, len([]rune(cellLabel(c))), len([]rune(tableHead(c, 1000))))
 		}
-		s.draw(fmt.Sprintf("%s  %d cells, results in %s", s.paint(bold, "Run "+e.Run), s.total, d.Dir))
+		s.draw(s.words(bold, "Run "+e.Run, fmt.Sprintf("  %d cells, results in %s", s.total, d.Dir)))
 	case runner.EventTaskStarted:
 		if e.Kind == string(plan.TaskStart) {
 			s.running = append(s.running, &running{address: strings.TrimSuffix(e.Address, ".start"), since: time.Now(), phase: "starting"})
@@ -111,9 +111,9 @@ func (s *screen) Event(e runner.Event) {
 		s.done++
 		s.draw(s.rows(e))
 	case runner.EventServerKept, runner.EventInterrupt:
-		s.draw(e.Message)
+		s.draw(s.words("", "", e.Message))
 	case runner.EventLog:
-		s.draw(e.Level + ": " + e.Message)
+		s.draw(s.words("", e.Level+":", " "+e.Message))
 	case runner.EventRunEnded:
 		s.running, s.total = nil, 0
 		s.draw("")
@@ -127,7 +127,7 @@ func (s *screen) taskEnded(e runner.Event) {
 	}
 	switch {
 	case e.Outcome == runner.Failed:
-		s.draw(fmt.Sprintf("%s  %s: %s", s.paint(red, "failed"), e.Address, e.Message))
+		s.draw(s.words(red, "failed", fmt.Sprintf("  %s: %s", e.Address, e.Message)))
 	case e.Kind == string(plan.TaskStart):
 		s.draw("")
 	}
@@ -202,38 +202,125 @@ func tableHead(address string, width int) string {
 	return middle(axes[1:], width)
 }
 
-// rows are the lines of a finished cell, under a header where another benchmark begins.
-func (s *screen) rows(e runner.Event) string {
+// column is one of the table's, beside the verdict and the cell.
+type column struct {
+	head  string
+	width int // of its texts; negative where they begin at the left
+	text  func(e *result.Entry) string
+}
+
+var columns = []column{
+	{"phase", -8, func(e *result.Entry) string { return middle(e.Phase, 8) }},
+	{"tokens/s", 8, func(e *result.Entry) string { return number(e, "throughput.output_tokens_per_s", "") }},
+	{"TTFT p50", 9, func(e *result.Entry) string { return number(e, "metrics.ttft_ms.p50", " ms") }},
+	{"TPOT p50", 9, func(e *result.Entry) string { return number(e, "metrics.tpot_ms.p50", " ms") }},
+	{"ok", 9, func(e *result.Entry) string { return fmt.Sprintf("%d/%d", e.Requests.OK, e.Requests.Scheduled) }},
+}
+
+const (
+	indent   = 10 // columns of the verdict and what follows it
+	minLabel = 10 // columns of the cell at least
+)
+
+// layout is the width of the column of cells, and the others that there is room for: the TPOT is
+// the first to go, then the phase, the TTFT, the tokens.
+func (s *screen) layout() (label int, shown []column) {
+	shown = slices.Clone(columns)
+	for _, next := range []string{"TPOT p50", "phase", "TTFT p50", "tokens/s", ""} {
+		label = s.Width() - 1 - indent
+		for _, c := range shown {
+			label -= 1 + max(c.width, 1-c.width) // a column that begins at the left is two apart
+		}
+		if label >= minLabel || next == "" {
+			break
+		}
+		shown = slices.DeleteFunc(shown, func(c column) bool { return c.head == next })
+	}
+	return max(minLabel, min(s.label, label)), shown
+}
+
+func line(shown []column, text func(c column) string) string {
 	var b strings.Builder
+	for _, c := range shown {
+		if c.width < 0 {
+			b.WriteByte(' ')
+		}
+		fmt.Fprintf(&b, " %*s", c.width, text(c))
+	}
+	return b.String()
+}
+
+// rows are the lines of a finished cell, under a header where another benchmark begins or the
+// terminal's width has changed. Marks stand behind the numbers, or on lines of their own.
+func (s *screen) rows(e runner.Event) string {
+	var out []string
+	label, shown := s.layout()
 	entries, _ := e.Data.([]result.Entry)
 	for i := range entries {
 		x := &entries[i]
-		if x.Benchmark != s.table {
-			s.table = x.Benchmark
-			head := fmt.Sprintf("%8s  %-*s  %-8s %8s %10s %10s %9s", "", s.labelWidth(), tableHead(x.Address, s.labelWidth()), "phase", "tokens/s", "TTFT p50", "TPOT p50", "ok")
-			fmt.Fprintln(&b, s.paint(dim, clip(head, s.Width()-1)))
+		head := fmt.Sprintf("%*s%-*s%s", indent, "", label, tableHead(x.Address, label), line(shown, func(c column) string { return c.head }))
+		if x.Benchmark+head != s.table {
+			s.table = x.Benchmark + head
+			out = append(out, s.paint(dim, clip(head, s.Width()-1)))
 		}
-		line := fmt.Sprintf("  %-*s  %-8s %8s %10s %10s %9s", s.labelWidth(), middle(cellLabel(x.Address), s.labelWidth()), middle(x.Phase, 8),
-			number(x, "throughput.output_tokens_per_s", ""), number(x, "metrics.ttft_ms.p50", " ms"), number(x, "metrics.tpot_ms.p50", " ms"),
-			fmt.Sprintf("%d/%d", x.Requests.OK, x.Requests.Scheduled))
+		text := fmt.Sprintf("  %-*s", label, middle(cellLabel(x.Address), label))
 		if x.Cause != "" {
-			line = fmt.Sprintf("  %-*s  %s", s.labelWidth(), middle(cellLabel(x.Address), s.labelWidth()), x.Cause)
+			cause, _, _ := strings.Cut(x.Cause, "\n")
+			text += "  " + cause
+		} else {
+			text += line(shown, func(c column) string { return c.text(x) })
 		}
-		line, _, _ = strings.Cut(line, "\n")
-		line = clip(line, s.Width()-9)
-		for _, m := range x.Marks { // as many as there is room for; they all stand in the summary
-			if len([]rune(line))+2+len([]rune(m.Name)) > s.Width()-9 {
-				break
-			}
-			line += "  " + m.Name
+		text = clip(text, s.Width()-indent+1)
+		var names []string
+		for _, m := range x.Marks {
+			names = append(names, m.Name)
 		}
-		fmt.Fprintf(&b, "%s%s\n", s.paint(verdictColour(x.Verdict), fmt.Sprintf("%8s", x.Verdict)), line)
+		marks := strings.Join(names, " ")
+		if len([]rune(text))+2+len(marks) <= s.Width()-indent+1 && marks != "" {
+			text, marks = text+"  "+marks, ""
+		}
+		out = append(out, s.paint(verdictColour(x.Verdict), fmt.Sprintf("%*s", indent-2, x.Verdict))+text)
+		if marks != "" {
+			out = append(out, wrapped(strings.Repeat(" ", indent)+marks, s.Width()-1, indent))
+		}
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	return strings.Join(out, "\n")
 }
 
-// labelWidth leaves room for the numbers.
-func (s *screen) labelWidth() int { return max(10, min(s.label, s.Width()-62)) }
+// words are a painted head and a text, in lines of the terminal's width.
+func (s *screen) words(code, head, text string) string {
+	all := wrapped(head+text, s.Width()-1, 2)
+	if rest, whole := strings.CutPrefix(all, head); whole && code != "" {
+		return s.paint(code, head) + rest
+	}
+	return all
+}
+
+// wrapped breaks a text's lines between words where they are wider than that; what goes on is
+// indented. A word that is wider is left whole, so that it can be copied.
+func wrapped(text string, width, indent int) string {
+	var b strings.Builder
+	for i, l := range strings.Split(text, "\n") {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		at, begun := 0, false
+		for w := range strings.SplitSeq(l, " ") {
+			n := len([]rune(w))
+			switch {
+			case begun && at+1+n > width && strings.TrimSpace(w) != "":
+				b.WriteString("\n" + strings.Repeat(" ", indent))
+				at = indent
+			case begun:
+				b.WriteByte(' ')
+				at++
+			}
+			b.WriteString(w)
+			at, begun = at+n, true
+		}
+	}
+	return b.String()
+}
 
 func number(e *result.Entry, path, unit string) string {
 	v := e.Value(path)
@@ -243,30 +330,34 @@ func number(e *result.Entry, path, unit string) string {
 	return fmt.Sprintf("%.4g%s", *v, unit)
 }
 
-// draw prints a text above the live part and that part again, in one write.
+// draw prints a text above the live part and that part again, in one write. The lines of the live
+// part are written over each other, so that nothing is dark in between; what is below is erased
+// only where a text comes above or the lines are others.
 func (s *screen) draw(above string) {
 	if s.Quiet {
 		above = ""
 	}
+	lines, up := s.lines(), s.rowsDrawn()
+	if above == "" && up == 0 && len(lines) == 0 {
+		return
+	}
 	var b strings.Builder
-	if up := s.rowsDrawn(); up > 0 {
+	if up > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", up)
 	}
-	b.WriteString("\r\x1b[J")
+	b.WriteByte('\r')
+	if above != "" || up != len(lines) {
+		b.WriteString("\x1b[J")
+	}
 	if above != "" {
 		b.WriteString(above + "\n")
 	}
-	lines := s.lines()
-	for _, l := range lines {
-		b.WriteString(l + "\n")
-	}
 	s.drawn = s.drawn[:0]
 	for _, l := range lines {
+		b.WriteString(l + "\x1b[K\n") // no line is as wide as the terminal: there K would take its last character
 		s.drawn = append(s.drawn, len([]rune(l)))
 	}
-	if b.Len() > len("\r\x1b[J") {
-		_, _ = io.WriteString(s.Stderr, b.String())
-	}
+	_, _ = io.WriteString(s.Stderr, b.String())
 }
 
 // rowsDrawn is how many rows of the screen the live part takes: a terminal that has become
@@ -296,25 +387,39 @@ func (s *screen) lines() []string {
 	return append(out, clip(state, width))
 }
 
-// line is what runs, in words and a bar.
+// line is what runs, in words and a bar. Of the numbers there are as many as there is room for.
 func (r *running) line(width int) string {
-	name := cellLabel(r.address)
-	p := r.progress
-	if p == nil {
-		return fmt.Sprintf("%s  %s %s", middle(name, width/2), strings.TrimSpace(r.phase+" "+r.tries), clock(time.Since(r.since)))
-	}
-	numbers := fmt.Sprintf("%3d in flight %5d ok %2d failed %6.0f tok/s  TTFT %.0f ms", p.InFlight, p.OK, p.Failed, p.OutputTokensPerS, p.TTFTMeanMS)
-	if width < 100 {
-		numbers = fmt.Sprintf("%d in flight %d ok", p.InFlight, p.OK)
-		if p.Failed > 0 {
-			numbers += fmt.Sprintf(" %d failed", p.Failed)
-		}
-		numbers += fmt.Sprintf(" %.0f tok/s TTFT %.0f ms", p.OutputTokensPerS, p.TTFTMeanMS)
-	}
+	name, p := cellLabel(r.address), r.progress
 	phase := strings.TrimSpace(r.phase + " " + r.tries)
-	head := fmt.Sprintf("%s  %s ", middle(name, max(8, width-len([]rune(numbers))-len([]rune(phase))-16)), middle(phase, max(6, width/4)))
-	return head + meter(p.Fraction, 10) + numbers
+	if p == nil {
+		return fmt.Sprintf("%s  %s %s", middle(name, width/2), phase, clock(time.Since(r.since)))
+	}
+	phase = middle(phase, max(6, width/4))
+	bar := meter(p.Fraction, min(10, width/12))
+	room := width - len([]rune(phase)) - len([]rune(bar)) - 3
+	name = middle(name, max(8, room-mostNumbers))
+	room -= len([]rune(name))
+	numbers := ""
+	for _, n := range []struct {
+		shown bool
+		text  string
+	}{
+		{true, fmt.Sprintf("%d in flight", p.InFlight)}, {true, fmt.Sprintf(" %d ok", p.OK)}, {p.Failed > 0, fmt.Sprintf(" %d failed", p.Failed)},
+		{true, fmt.Sprintf(" %.0f tok/s", p.OutputTokensPerS)}, {true, fmt.Sprintf(" TTFT %.0f ms", p.TTFTMeanMS)},
+	} {
+		if !n.shown {
+			continue
+		}
+		if len(numbers)+len(n.text) > room {
+			break
+		}
+		numbers += n.text
+	}
+	return fmt.Sprintf("%s  %s %s%s", name, phase, bar, numbers)
 }
+
+// mostNumbers is the room that the numbers of a line mostly take.
+const mostNumbers = 52
 
 // meter is a bar of so many places for a share, or nothing where it is unknown.
 func meter(fraction float64, places int) string {

@@ -173,7 +173,11 @@ func (v *text) ended(e *runner.Ended) {
 		if i > 0 && why != "" && slices.ContainsFunc(e.Reasons[:i], func(before string) bool { return strings.HasSuffix(before, ": "+why) }) {
 			r = what + ", for the same reason"
 		}
-		fmt.Fprintf(v.Stderr, "Exit code %d: %s\n", e.ExitCode, r)
+		line := fmt.Sprintf("Exit code %d: %s", e.ExitCode, r)
+		if v.Width != nil {
+			line = wrapped(line, v.Width()-1, 2)
+		}
+		fmt.Fprintln(v.Stderr, line)
 	}
 	if e.Resume != "" {
 		fmt.Fprintf(v.Stderr, "Go on with: %s\n", e.Resume)

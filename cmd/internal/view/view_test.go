@@ -3,11 +3,13 @@ package view
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 
@@ -99,34 +101,152 @@ func TestScreen(t *testing.T) {
 	}
 }
 
-// replay plays what was written on a screen of endless height: cursor up, erase below.
+// replay plays what was written on a screen of endless size: cursor up, erase below, erase to the
+// right, colours.
 func replay(written string) string {
-	lines, row := []string{""}, 0
-	for i := 0; i < len(written); {
-		if m := regexp.MustCompile(`^\x1b\[(\d*)([A-Za-z])`).FindStringSubmatch(written[i:]); m != nil {
+	lines, row, col := [][]rune{{}}, 0, 0
+	code := regexp.MustCompile(`^\x1b\[([0-9;]*)([A-Za-z])`)
+	for written != "" {
+		if m := code.FindStringSubmatch(written); m != nil {
 			switch m[2] {
 			case "A":
 				n, _ := strconv.Atoi(m[1])
 				row = max(0, row-n)
 			case "J":
-				lines = append(lines[:row], "")
+				lines = append(lines[:row], lines[row][:min(col, len(lines[row]))])
+			case "K":
+				lines[row] = lines[row][:min(col, len(lines[row]))]
 			}
-			i += len(m[0])
+			written = written[len(m[0]):]
 			continue
 		}
-		switch c := written[i]; c {
+		c, size := utf8.DecodeRuneInString(written)
+		written = written[size:]
+		switch c {
 		case '\r':
+			col = 0
 		case '\n':
-			row++
+			row, col = row+1, 0
 			if row == len(lines) {
-				lines = append(lines, "")
+				lines = append(lines, nil)
 			}
 		default:
-			lines[row] += string(c)
+			lines[row] = append(lines[row][:col], append([]rune{c}, lines[row][min(col+1, len(lines[row])):]...)...)
+			col++
 		}
-		i++
 	}
-	return strings.Join(lines, "\n")
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString(string(l) + "\n")
+	}
+	return b.String()
+}
+
+// frames are what was written, a string a call.
+type frames []string
+
+func (f *frames) Write(b []byte) (int, error) {
+	*f = append(*f, string(b))
+	return len(b), nil
+}
+
+// TestFrames: over a run with marks, long messages and a terminal that changes its width, each
+// event is one write, no frame clears the screen, one that only brings the live part up to date
+// erases nothing before it is written over, no line is as wide as the terminal, and verdict and
+// marks of each cell are to be read at every width.
+func TestFrames(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	escape := regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
+	for _, widths := range [][]int{{60}, {80}, {120}, {200}, {120, 60}, {60, 200}} {
+		width := widths[0]
+		var written frames
+		v := New(Options{Width: func() int { return width }, Stdout: new(bytes.Buffer), Stderr: &written})
+		s := v.(*screen)
+		close(s.stop) // its clock: each event draws by itself
+		<-s.ended
+		var refreshed int
+		event := func(e runner.Event, draws bool) {
+			t.Helper()
+			before, live, broken := len(written), len(s.drawn), s.rowsDrawn() > len(s.drawn)
+			v.Event(e)
+			if n := len(written) - before; n > 1 || (draws && n == 0) {
+				t.Fatalf("at %d columns %s took %d writes", width, e.Type, n)
+			}
+			for l := range strings.SplitSeq(escape.ReplaceAllString(strings.Join(written[before:], ""), ""), "\n") {
+				if n := len([]rune(strings.Trim(l, "\r"))); n >= width {
+					t.Errorf("at %d columns a line has %d: %q", width, n, l)
+				}
+			}
+			if e.Type == runner.EventProgress && live == len(s.drawn) && !broken {
+				refreshed++
+				if f := written[before]; strings.Contains(f, "\x1b[J") || !strings.HasPrefix(f, fmt.Sprintf("\x1b[%dA\r", live)) {
+					t.Errorf("at %d columns the live part is drawn again by %q", width, f)
+				}
+			}
+		}
+		cells := []string{"benchmark.chat[server=vllm,concurrency=16]#1", "benchmark.chat[server=llamacpp(max_num_seqs=256),concurrency=128]#1", "benchmark.other[server=vllm]#1"}
+		rate := 1234.5
+		stats := result.Stats{P50: &rate}
+		event(runner.Event{Type: runner.EventRunStarted, Run: "one", Data: &runner.Started{Dir: "results/s/one", Cells: cells}}, true)
+		for i, c := range cells {
+			event(runner.Event{Type: runner.EventLog, Level: "info", Message: strings.Repeat("what is said at some length ", 9)}, true)
+			event(runner.Event{Type: runner.EventPhaseStarted, Address: c, Phase: "a-long-phase"}, true)
+			for n := range 5 {
+				if n == 3 && i == 1 {
+					width = widths[len(widths)-1]
+				}
+				event(runner.Event{Type: runner.EventProgress, Address: c, Phase: "steady", Progress: &runner.Progress{
+					Fraction: float64(n) / 5, InFlight: 128, OK: int64(1000 * n), Failed: int64(n), OutputTokensPerS: 12345, TTFTMeanMS: 1234, RemainingSeconds: 100,
+				}}, true)
+			}
+			event(runner.Event{Type: runner.EventCellEnded, Address: c, Data: []result.Entry{{
+				Address: c, Benchmark: strings.FieldsFunc(c, func(r rune) bool { return r == '.' || r == '[' })[1], Phase: "steady", Verdict: result.Suspect,
+				Requests: result.Requests{Scheduled: 1000, OK: 990}, Throughput: map[string]*float64{"output_tokens_per_s": &rate},
+				Metrics: map[string]*result.Stats{"ttft_ms": &stats, "tpot_ms": &stats},
+				Marks:   []result.Mark{{Name: "too_few"}, {Name: "client_limited"}, {Name: "not_steady"}, {Name: "beyond_selftest"}}[:i+2],
+			}}}, true)
+		}
+		all := strings.Join(written, "")
+		if m := regexp.MustCompile(`\x1b\[2J|\x1b\[[0-9;]*H|\x1bc|\x1b\[\?1049`).FindString(all); m != "" {
+			t.Errorf("at %v columns a frame clears the screen: %q", widths, m)
+		}
+		if refreshed < 10 {
+			t.Errorf("at %v columns only %d frames brought the live part up to date", widths, refreshed)
+		}
+		shown := replay(all)
+		if strings.Contains(shown, "in flight") {
+			t.Errorf("at %v columns of the live part is left\n%s", widths, shown)
+		}
+		for want, n := range map[string]int{"suspect": 3, "too_few": 3, "client_limited": 3, "not_steady": 2, "beyond_selftest": 1, "990/1000": 3} {
+			if got := strings.Count(shown, want); got != n {
+				t.Errorf("at %v columns %q is shown %d times, want %d:\n%s", widths, want, got, n, shown)
+			}
+		}
+		if strings.Contains(shown, "…\n") {
+			t.Errorf("at %v columns a line is cut:\n%s", widths, shown)
+		}
+	}
+}
+
+// TestWrapped: lines break between words; a word that is too wide is left whole.
+func TestWrapped(t *testing.T) {
+	for _, c := range []struct {
+		text  string
+		width int
+		want  string
+	}{
+		{"one two three", 13, "one two three"},
+		{"one two three", 12, "one two\n  three"},
+		{"one two three", 7, "one two\n  three"},
+		{"one /a/long/path/of/a/file two", 10, "one\n  /a/long/path/of/a/file\n  two"},
+		{"  in  by two\nand more", 8, "  in  by\n  two\nand more"},
+		{"größer als", 6, "größer\n  als"},
+		{"", 5, ""},
+	} {
+		if got := wrapped(c.text, c.width, 2); got != c.want {
+			t.Errorf("%q in %d: %q, want %q", c.text, c.width, got, c.want)
+		}
+	}
 }
 
 func TestJSON(t *testing.T) {
