@@ -237,8 +237,11 @@ func (r *run) cacheOutcome(srv *server, c *plan.Cell, p *prefixCache, before, af
 	}
 	out.HitShare = share
 	if share == nil {
-		out.Check = "not verified: " + first.untold(c.Cache)
-		r.sayOnce("info", fmt.Sprintf("benchmark.%s on %s: cache = %q is not verified: %s", c.Address.Benchmark, c.Server, c.Cache, first.untold(c.Cache)))
+		why, short := first.untold(c.Cache)
+		out.Check = "not verified: " + why
+		if c.CacheAsked || !short {
+			r.sayOnce("info", fmt.Sprintf("benchmark.%s on %s: cache = %q is not verified: %s", c.Address.Benchmark, c.Server, c.Cache, why))
+		}
 	}
 	if share == nil || out.Why != "" {
 		return out

@@ -195,8 +195,9 @@ func (f *firsts) shareOf(state string, hits float64) *float64 {
 	return ratio(max(0, hits-explained), of)
 }
 
-// untold is why the hits of a cell say nothing of the declared state.
-func (f *firsts) untold(state string) string {
+// untold is why the hits of a cell say nothing of the declared state, and whether all first prompts
+// are so short that a hit would not be more than what any server has of its chat template.
+func (f *firsts) untold(state string) (why string, short bool) {
 	counted, said, longest := false, false, int32(0)
 	for i := range f.prompts {
 		if p := &f.prompts[i]; p.counts(state) {
@@ -204,15 +205,17 @@ func (f *firsts) untold(state string) string {
 			longest = max(longest, p.record.InputTokens)
 		}
 	}
-	switch {
+	switch short = longest <= templateTokens; {
 	case !counted:
-		return "no first prompt of a conversation came to its end at the first try with its tokens counted"
+		why = "no first prompt of a conversation came to its end at the first try with its tokens counted"
 	case !said:
-		return "the server tells cached tokens neither in usage nor by a counter that could be used"
+		why = "the server tells cached tokens neither in usage nor by a counter that could be used"
 	case state == plan.CacheCold:
-		return fmt.Sprintf("the longest first prompt has %d tokens, and up to %d may be the chat template's, which is cached whatever was done: prompts must be longer for hits to tell", longest, templateTokens)
+		why = fmt.Sprintf("the longest first prompt has %d tokens, and up to %d may be the chat template's, which is cached whatever was done: prompts must be longer for hits to tell", longest, templateTokens)
+	default:
+		why = fmt.Sprintf("the longest first prompt has %d tokens, and the last %d of one are not kept: prompts must be longer for hits to tell", longest, blockTokens)
 	}
-	return fmt.Sprintf("the longest first prompt has %d tokens, and the last %d of one are not kept: prompts must be longer for hits to tell", longest, blockTokens)
+	return why, short
 }
 
 func ratio(a, b float64) *float64 {

@@ -108,20 +108,22 @@ func TestUntold(t *testing.T) {
 	for name, c := range map[string]struct {
 		state  string
 		record record.Record
+		short  bool
 		want   string
 	}{
-		"short, cold":   {plan.CacheCold, rec(95, 80), "the longest first prompt has 95 tokens, and up to 96 may be the chat template's"},
-		"just as long":  {plan.CacheCold, rec(96, 96), "the longest first prompt has 96 tokens"},
-		"short, primed": {plan.CachePrimed, rec(60, 32), "the longest first prompt has 60 tokens, and the last 64 of one are not kept"},
-		"not told":      {plan.CacheCold, rec(1096, -1), "the server tells cached tokens neither in usage nor by a counter"},
-		"retried":       {plan.CacheCold, retried, "no first prompt of a conversation came to its end at the first try"},
+		"short, cold":   {plan.CacheCold, rec(95, 80), true, "the longest first prompt has 95 tokens, and up to 96 may be the chat template's"},
+		"just as long":  {plan.CacheCold, rec(96, 96), true, "the longest first prompt has 96 tokens"},
+		"short, primed": {plan.CachePrimed, rec(60, 32), true, "the longest first prompt has 60 tokens, and the last 64 of one are not kept"},
+		"short, untold": {plan.CacheCold, rec(40, -1), true, "the server tells cached tokens neither"},
+		"not told":      {plan.CacheCold, rec(1096, -1), false, "the server tells cached tokens neither in usage nor by a counter"},
+		"retried":       {plan.CacheCold, retried, true, "no first prompt of a conversation came to its end at the first try"},
 	} {
 		f := firstPrompts([]record.Record{c.record}, source)
 		if share := f.share(c.state); share != nil {
 			t.Errorf("%s: a share of %v", name, *share)
 		}
-		if got := f.untold(c.state); !strings.HasPrefix(got, c.want) {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
+		if got, short := f.untold(c.state); !strings.HasPrefix(got, c.want) || short != c.short {
+			t.Errorf("%s: %q, short %v, want %q, %v", name, got, short, c.want, c.short)
 		}
 	}
 }

@@ -150,6 +150,7 @@ func (m *cellMaker) cell(p point, repeat int) plan.Cell {
 	}
 	v := m.attrs(body, own, w)
 	c.API, c.Stream, c.Cache = v.String("api"), v.Bool("stream"), v.String("cache")
+	_, c.CacheAsked = body.Attributes["cache"]
 	if m.search == nil {
 		c.Phases = m.phases(w)
 	} else if c.Search = m.searchOf(w); c.Search != nil {

@@ -219,8 +219,10 @@ type Cell struct {
 	Restart string `json:"restart"` // of its benchmark
 	API     string `json:"api"`     // "chat" or "completions"
 	Cache   string `json:"cache"`   // CacheCold, CachePrimed or CacheAsIs
-	Stream  bool   `json:"stream"`
-	Seed    uint64 `json:"seed"` // of this cell, from the benchmark's seed and the repeat
+	// CacheAsked: the scenario says so, it is not the default.
+	CacheAsked bool   `json:"cache_asked"`
+	Stream     bool   `json:"stream"`
+	Seed       uint64 `json:"seed"` // of this cell, from the benchmark's seed and the repeat
 
 	Phases        []Phase       `json:"phases"`
 	Conversations Conversations `json:"conversations"`
