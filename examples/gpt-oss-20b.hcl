@@ -42,7 +42,7 @@ server "vllm" {
   }
   env = {
     VLLM_USE_FLASHINFER_MOE_MXFP4_BF16 = "1"
-    HF_TOKEN                           = try(env("HF_TOKEN"), "")
+    HF_TOKEN                           = try(env("HF_TOKEN"), null)
   }
 }
 
@@ -58,7 +58,7 @@ server "sglang" {
     attention_backend = "triton" # the others do not know this model's attention sinks
   }
   env = {
-    HF_TOKEN = try(env("HF_TOKEN"), "")
+    HF_TOKEN = try(env("HF_TOKEN"), null)
   }
 }
 
@@ -80,7 +80,7 @@ server "trtllm" {
     trust_remote_code = true
   }
   env = {
-    HF_TOKEN = try(env("HF_TOKEN"), "")
+    HF_TOKEN = try(env("HF_TOKEN"), null)
   }
 }
 

@@ -168,7 +168,7 @@ var engineAttrs = []schema.Attr{
 	bare("prefix_caching", schema.Bool, "the engine's", "Whether a known prefix is reused."),
 	bare("args", schema.StringList, none, "Arguments passed as they are."),
 	bare("config", schema.Object, none, "The engine's configuration file."),
-	bare("env", schema.StringMap, none, "Environment."),
+	bare("env", schema.StringMap, none, "Environment. null leaves a name out, as in try(env(\"HF_TOKEN\"), null); \"\" sets it, to nothing."),
 	bare("mounts", schema.StringList, none, "Folders mounted into the container."),
 	bare("setup", schema.StringList, none, "Commands before the start."),
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -349,6 +350,41 @@ dataset "d" {
 	_ = hcl.NewDiagnosticTextWriter(&out, s.Files, 80, false).WriteDiagnostics(diags)
 	if !diags.HasErrors() || strings.Contains(out.String(), "hidden") {
 		t.Errorf("the error shows a secret:\n%s", out.String())
+	}
+}
+
+// TestUnsetEnv: a name whose value is null is not in a server's environment; one that is set to
+// nothing is.
+func TestUnsetEnv(t *testing.T) {
+	const text = `
+server "a" {
+  framework = "vllm"
+  image     = "vllm:1"
+  model     = "m"
+  env = {
+    HF_TOKEN             = try(env("HF_TOKEN"), null)
+    CUDA_VISIBLE_DEVICES = ""
+  }
+}
+dataset "d" {
+  type  = "synthetic"
+  shape = "D(64,8)"
+}
+benchmark "b" {
+  server  = server.a
+  dataset = dataset.d
+  phase "p" {
+    requests    = 1
+    concurrency = 1
+  }
+}
+`
+	for value, want := range map[string][]string{"": {"CUDA_VISIBLE_DEVICES"}, "hidden": {"CUDA_VISIBLE_DEVICES", "HF_TOKEN"}} {
+		p := mustLoad(t, text, func(o *scenario.Options) { o.Env = func(string) (string, bool) { return value, value != "" } })
+		env, _ := p.Servers[0].Values["env"].(map[string]schema.Text)
+		if got := slices.Sorted(maps.Keys(env)); !slices.Equal(got, want) {
+			t.Errorf("with HF_TOKEN %q the environment has %v, want %v", value, got, want)
+		}
 	}
 }
 

@@ -299,7 +299,10 @@ func decode(v cty.Value, t schema.Type, path func(string) string) (any, error) {
 		out := map[string]schema.Text{}
 		for k, x := range plain.AsValueMap() {
 			u, _ := x.Unmark()
-			if u.IsNull() || u.Type() != cty.String {
+			if u.IsNull() { // left out, as in options: what is not set is not the empty string
+				continue
+			}
+			if u.Type() != cty.String {
 				return nil, fmt.Errorf("%s must be a string, not %s", k, kindOfValue(u))
 			}
 			out[k] = textOf(x)
