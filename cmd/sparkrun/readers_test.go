@@ -59,7 +59,7 @@ func TestReadersNotOurs(t *testing.T) {
 	}
 	t.Parallel()
 	dir := t.TempDir()
-	for id, axis := range map[string]string{"20260101-one": "users", "20260102-two": "users", "20260103-three": "rate"} {
+	for id, axis := range map[string]string{"20260101-one": "users", "20260102-two": "users", "three": "rate"} {
 		scenario := []byte(strings.ReplaceAll(readersScenario, "AXIS", axis))
 		if err := os.WriteFile(filepath.Join(dir, "scenario.hcl"), scenario, 0o644); err != nil {
 			t.Fatal(err)

@@ -29,8 +29,8 @@
 //	                                           INT64
 //
 // The value of an axis is always a text, so that a glob over runs unites them, as in DuckDB's
-// read_parquet('results/sweep/2*/requests/*.parquet', union_by_name = true). The 2 keeps the
-// glob off the link latest, whose rows would else be there twice.
+// read_parquet('results/sweep/**/requests/*.parquet', union_by_name = true). Its ** does not follow
+// the link latest, as a * would: the rows of that run would be there twice.
 //
 // # events/<n>.parquet
 //
