@@ -208,11 +208,11 @@ func doubts(b *strings.Builder, entries []result.Entry, width int) {
 	all := doubtsOf(entries)
 	for i := range all {
 		d := &all[i]
-		if i > 0 && d.entry == all[i-1].entry {
+		if i > 0 && d.of == all[i-1].of {
 			fmt.Fprintf(w, "\t\t%s\n", d.text())
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", d.sign, d.entry.Address, d.text())
+		fmt.Fprintf(w, "%s\t%s\t%s\n", d.of.sign, d.of.address, d.text())
 	}
 	w.Flush()
 	if width > 0 && widest(t.String()) > width {
@@ -248,8 +248,8 @@ func doubts(b *strings.Builder, entries []result.Entry, width int) {
 func narrowDoubts(b *strings.Builder, all []doubt, width int) {
 	for i := range all {
 		d := &all[i]
-		if i == 0 || d.entry != all[i-1].entry {
-			fmt.Fprintf(b, "%s  %s\n", d.sign, d.entry.Address)
+		if i == 0 || d.of != all[i-1].of {
+			fmt.Fprintf(b, "%s  %s\n", d.of.sign, d.of.address)
 		}
 		b.WriteString(fold("    "+d.text(), width, 6) + "\n")
 	}

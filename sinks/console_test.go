@@ -50,7 +50,7 @@ func TestRepeats(t *testing.T) {
 	for _, want := range []string{
 		"output_tokens_per_s|users=4|100.50|110.55\n",
 		"output_tokens_per_s of the repeats|users=4|100–101, median within 100–101 (95 %)|110–111, median within 110–111 (95 %)\n",
-		"output_tokens_per_s|users=4, steady|server.vllm|server.sglang|100.5|110.55|0.09",
+		"output_tokens_per_s|users=4, steady|server.vllm|server.sglang|100.50|110.55|+10.0%|0.0022|yes|same start",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no line %q in\n%s", want, text.String())

@@ -1,7 +1,9 @@
 package sinks
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"sparkrun/runner/result"
 )
@@ -9,10 +11,16 @@ import (
 // doubt is one thing that a cell is marked with, or why it is failed or skipped. Every sink
 // that people read shows each with its sentence.
 type doubt struct {
-	entry *result.Entry
-	sign  string // the cell's verdict; "note" where the mark leaves it ok
-	mark  string // "" for a cause
-	why   string
+	of   *doubted
+	mark string // "" for a cause
+	why  string
+}
+
+// doubted is a cell, or the repeats of one that have the same doubts.
+type doubted struct {
+	address string // of several repeats: "…#1,#2,#4"
+	phase   string
+	sign    string // the verdict; "note" where the marks leave it ok
 }
 
 // text is the doubt on a line of its own.
@@ -26,21 +34,37 @@ func (d *doubt) text() string {
 // doubtsOf are the doubts of all cells in the order of their addresses, those of a cell
 // together, its cause first.
 func doubtsOf(entries []result.Entry) []doubt {
-	var all []doubt
+	sorted := make([]*result.Entry, len(entries))
 	for i := range entries {
-		e := &entries[i]
-		sign := string(e.Verdict)
-		if e.Verdict == result.OK {
-			sign = "note"
-		}
+		sorted[i] = &entries[i]
+	}
+	slices.SortStableFunc(sorted, func(a, b *result.Entry) int { return byAddress(a.Address, b.Address) })
+	var all []doubt
+	alike := map[string]*doubted{}
+	for _, e := range sorted {
+		var own []doubt
 		if e.Cause != "" || e.Verdict != result.OK && len(e.Marks) == 0 {
-			all = append(all, doubt{e, sign, "", e.Cause})
+			own = append(own, doubt{why: e.Cause})
 		}
 		for _, m := range e.Marks {
-			all = append(all, doubt{e, sign, m.Name, m.Why})
+			own = append(own, doubt{mark: m.Name, why: m.Why})
 		}
+		cell, repeat, _ := strings.Cut(e.Address, "#")
+		key := fmt.Sprint(cell, e.Phase, e.Verdict, own)
+		if of := alike[key]; of != nil {
+			of.address += ",#" + repeat
+			continue
+		}
+		of := &doubted{address: e.Address, phase: e.Phase, sign: string(e.Verdict)}
+		if e.Verdict == result.OK {
+			of.sign = "note"
+		}
+		alike[key] = of
+		for i := range own {
+			own[i].of = of
+		}
+		all = append(all, own...)
 	}
-	slices.SortStableFunc(all, func(a, b doubt) int { return byAddress(a.entry.Address, b.entry.Address) })
 	return all
 }
 

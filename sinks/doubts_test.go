@@ -58,6 +58,41 @@ func TestMarksEverywhere(t *testing.T) {
 	}
 }
 
+// TestDoubtsOfRepeats: repeats with the same doubts are told together, others on their own.
+func TestDoubtsOfRepeats(t *testing.T) {
+	few, late := result.Mark{Name: "too_few", Why: "12 requests"}, result.Mark{Name: "client_limited", Why: "19 ms late"}
+	entry := func(address, phase string, v result.Verdict, cause string, marks ...result.Mark) result.Entry {
+		return result.Entry{Address: address, Phase: phase, Verdict: v, Cause: cause, Marks: marks}
+	}
+	var got []string
+	for _, d := range doubtsOf([]result.Entry{
+		entry("b[users=4]#2", "p", result.Suspect, "", few),
+		entry("b[users=4]#1", "p", result.Suspect, "", few),
+		entry("b[users=4]#3", "p", result.Suspect, "", few, late),
+		entry("b[users=4]#10", "p", result.Suspect, "", few),
+		entry("b[users=4]#10", "q", result.Suspect, "", few),
+		entry("b[users=4]#4", "p", result.OK, "", few),
+		entry("b[users=4]#5", "p", result.OK, ""),
+		entry("b[users=16]#1", "p", result.Suspect, "", few),
+		entry("b[users=16]#2", "p", result.Failed, "gone"),
+		entry("b[users=16]#3", "p", result.Failed, "gone"),
+	}) {
+		got = append(got, fmt.Sprint(d.of.sign, " ", d.of.address, " ", d.of.phase, " ", d.text()))
+	}
+	want := []string{
+		"suspect b[users=4]#1,#2,#10 p too_few: 12 requests",
+		"suspect b[users=4]#3 p too_few: 12 requests",
+		"suspect b[users=4]#3 p client_limited: 19 ms late",
+		"note b[users=4]#4 p too_few: 12 requests",
+		"suspect b[users=4]#10 q too_few: 12 requests",
+		"suspect b[users=16]#1 p too_few: 12 requests",
+		"failed b[users=16]#2,#3 p gone",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 // textOf is all that a sink's file says.
 func textOf(t *testing.T, path string) string {
 	t.Helper()

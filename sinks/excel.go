@@ -40,7 +40,7 @@ type excel struct {
 	raw     *excelize.StreamWriter
 	sheets  int // of raw data
 	rows    int // of the last of them, header included
-	styles  struct{ head, engine, text, number, suspect, invalid, note, extent, best int }
+	styles  struct{ head, engine, text, number, change, p, suspect, invalid, note, extent, best int }
 }
 
 func init() {
@@ -93,6 +93,8 @@ func (x *excel) Begin(_ context.Context, r *result.Run) (err error) {
 		&x.styles.engine: {Font: bold, Alignment: right, Fill: blue},
 		&x.styles.text:   {Alignment: wrap},
 		&x.styles.number: {CustomNumFmt: ptr("#,##0.00"), Alignment: right},
+		&x.styles.change: {CustomNumFmt: ptr("+0.0%;-0.0%;0.0%")},
+		&x.styles.p:      {CustomNumFmt: ptr("0.0000")},
 		// The sign stands in the format, so that the cell stays a number.
 		&x.styles.suspect: {CustomNumFmt: ptr(`#,##0.00"*"`), Alignment: right, Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"FFF2CC"}}},
 		&x.styles.invalid: {CustomNumFmt: ptr(`#,##0.00"!"`), Alignment: right, Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"FFC7CE"}}},

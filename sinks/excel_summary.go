@@ -177,6 +177,10 @@ func (x *excel) comparisons(s *sheet, entries []result.Entry) {
 				line[8] = map[bool]string{true: "yes", false: "no"}[*d.Different]
 			}
 			s.addGrid(0, x.styles.number, line...)
+			for column, style := range map[string]int{"C": 0, "D": 0, "G": x.styles.change, "H": x.styles.p} {
+				at := fmt.Sprint(column, s.row)
+				s.err = errors.Join(s.err, x.file.SetCellStyle(s.name, at, at, style))
+			}
 		}
 	}
 }
@@ -194,17 +198,17 @@ func (x *excel) goodput() []string {
 // doubts are the cells that are marked or not ok, each with a line for each of its marks and for
 // its cause.
 func (x *excel) doubts(s *sheet, entries []result.Entry) {
-	var of *result.Entry
+	var of *doubted
 	for _, d := range doubtsOf(entries) {
 		if of == nil {
 			s.part()
 			s.add(0)
 			s.addWide(x.styles.head, "", "marks and failures")
 		}
-		if d.entry != of {
-			of = d.entry
+		if d.of != of {
+			of = d.of
 			s.part()
-			s.addWide(x.styles.text, strings.TrimSpace(of.Address+" "+of.Phase), d.sign)
+			s.addWide(x.styles.text, strings.TrimSpace(of.address+" "+of.phase), of.sign)
 		}
 		s.addWide(x.styles.text, d.why, "  "+d.mark)
 	}

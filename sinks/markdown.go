@@ -109,10 +109,10 @@ func (*markdown) doubts(b *strings.Builder, entries []result.Entry) {
 	}
 	for i := range all {
 		d := &all[i]
-		if i > 0 && d.entry == all[i-1].entry {
+		if i > 0 && d.of == all[i-1].of {
 			b.WriteString("; ")
 		} else {
-			fmt.Fprintf(b, "\n- %s %s: ", d.sign, code(d.entry.Address))
+			fmt.Fprintf(b, "\n- %s %s: ", d.of.sign, code(d.of.address))
 		}
 		if d.mark != "" {
 			fmt.Fprintf(b, "`%s`: %s", d.mark, plain(d.why))
