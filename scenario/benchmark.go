@@ -363,7 +363,7 @@ func (l *loader) choose() {
 		for _, t := range texts {
 			s, err := addr.ParseSelector(t)
 			if err != nil {
-				l.diags = append(l.diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Wrong selection", Detail: fmt.Sprintf("%s %s.", flag, err)})
+				l.diags = append(l.diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Wrong selection", Detail: fmt.Sprintf("%s %s. The first cell is %s.", flag, err, l.plan.Cells[0].Address)})
 				continue
 			}
 			any := slices.ContainsFunc(l.plan.Cells, func(c plan.Cell) bool { return s.Match(c.Address) })

@@ -69,7 +69,7 @@ summaries and raw data.`,
 		}
 	}
 	root.AddCommand(newLogWriterCommand(env), newWorkerCommand(env))
-	err := root.Execute()
+	called, err := root.ExecuteC()
 	var code *exitError
 	switch {
 	case err == nil:
@@ -81,6 +81,10 @@ summaries and raw data.`,
 		return code.code
 	}
 	// What cobra itself says is about the call.
-	fmt.Fprintf(env.Stderr, "Error: %v\nRun 'sparkrun --help' for the commands and flags.\n", err)
+	fmt.Fprintf(env.Stderr, "Error: %v\n", err)
+	if called.HasParent() {
+		fmt.Fprintf(env.Stderr, "Usage: %s\n", called.UseLine())
+	}
+	fmt.Fprintf(env.Stderr, "Run '%s --help' for more.\n", called.CommandPath())
 	return exitUsage
 }

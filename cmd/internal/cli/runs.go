@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -43,15 +44,22 @@ far they came and what their cells are worth. With SCENARIO, those of that scena
 		Example: "  sparkrun runs\n  sparkrun runs sweep\n  sparkrun runs --json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			runs := []listed{}
+			runs, scenarios := []listed{}, []string{}
 			for _, r := range store.List(out) {
 				l := list(r)
+				if !slices.Contains(scenarios, l.Scenario) {
+					scenarios = append(scenarios, l.Scenario)
+				}
 				if len(args) == 0 || l.Scenario == args[0] {
 					runs = append(runs, l)
 				}
 			}
 			if asJSON {
 				return printJSON(env, runs)
+			}
+			if len(runs) == 0 && len(scenarios) > 0 {
+				fmt.Fprintf(env.Stderr, "There are no runs of scenario %q in %s; there are runs of %s.\n", args[0], out, strings.Join(scenarios, ", "))
+				return nil
 			}
 			if len(runs) == 0 {
 				fmt.Fprintf(env.Stderr, "There are no runs in %s: sparkrun apply makes one.\n", out)
