@@ -298,7 +298,7 @@ function comparison(entries) {
     const cells = servers.map(s => entries.filter(e => server(e) === s && row(e) === r));
     const values = cells.map(c => (c.length && sound(c) ? pick(c, n.path) : null)), known = values.filter(v => v !== null);
     const best = known.length > 1 && new Set(known).size > 1 ? (n.up ? Math.max(...known) : Math.min(...known)) : null;
-    return el("tr", { class: i === 0 ? "first" : "" }, el("td", { class: "text" }, i === 0 ? n.title : ""), el("td", { class: "text" }, r), cells.map((c, j) => {
+    return el("tr", { class: i === 0 ? "first" : "" }, i === 0 ? el("td", { class: "text", rowspan: rows.length }, n.title) : [], el("td", { class: "text" }, r), cells.map((c, j) => {
       const v = pick(c, n.path), verdict = worst(c), between = range(c, n.path);
       return el("td", { class: [v !== null && v === best ? "best" : "", verdict === "ok" ? "" : verdict].join(" "), title: [c.length > 1 ? `median of ${c.length} repeats` : "", ...c.map(why)].filter(Boolean).join("\n") || null },
         !c.length ? "" : v === null ? (verdict === "ok" || verdict === "suspect" ? "–" : verdict) : [short(v) + sign(verdict), between ? el("span", { class: "dim small" }, ` ${between}`) : ""]);

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sparkrun/runner/result"
 )
 
 // call runs the command line in this process.
@@ -77,5 +79,19 @@ func TestFmt(t *testing.T) {
 	}
 	if code, _, _ := call("fmt", "--check", file); code != 0 {
 		t.Errorf("formatted, and fmt --check gives %d", code)
+	}
+}
+
+// TestComparisonOfNothing: cells with no repeat that may be compared say why there are no numbers.
+func TestComparisonOfNothing(t *testing.T) {
+	var out bytes.Buffer
+	r := compared{RunComparison: &result.RunComparison{Base: "one", New: "two", Cells: []result.Comparison{
+		{Benchmark: "b", Phase: "steady", Repeats: [2]int{0, 2}, Note: result.NotTested},
+		{Benchmark: "b", Phase: "later", Repeats: [2]int{1, 2}, Note: result.NotTested},
+	}}}
+	r.print(&out)
+	want := "one → two\n\nbenchmark.b steady (0 and 2 repeats are ok or suspect: nothing to compare)\n\nbenchmark.b later (1 and 2 repeats: " + result.NotTested + ")\n"
+	if out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
 	}
 }

@@ -45,7 +45,9 @@ func (r *compared) print(w io.Writer) {
 	}
 	for _, c := range r.Cells {
 		note := ""
-		if c.Note != "" {
+		if c.Repeats[0] == 0 || c.Repeats[1] == 0 {
+			note = " are ok or suspect: nothing to compare"
+		} else if c.Note != "" {
 			note = ": " + c.Note
 		}
 		fmt.Fprintf(w, "\n%s (%d and %d repeats%s)\n", cellName(&c), c.Repeats[0], c.Repeats[1], note)
