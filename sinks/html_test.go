@@ -217,7 +217,7 @@ addEventListener("load", () => setTimeout(async () => {
 	text, _, _ = strings.Cut(text, "</pre>")
 	var saw struct {
 		Tip, Before, Time, Filtered, Series, After, Eight, Invalid, Short, Printed string
-		AfterPrint                                                           string `json:"after_print"`
+		AfterPrint                                                                 string `json:"after_print"`
 	}
 	if err := json.Unmarshal([]byte(strings.NewReplacer("&gt;", ">", "&lt;", "<", "&amp;", "&").Replace(text)), &saw); err != nil {
 		t.Fatalf("%v: %s", err, text)
