@@ -162,6 +162,7 @@ func (g *grid) extents(row, path string) (texts []any, several bool) {
 // extent is the range of the repeats, "64.9–66.3".
 func extent(v result.Spread) string { return short(v.Min) + "–" + short(v.Max) }
 
+// short is a number as people read it: about three digits.
 func short(v float64) string {
 	switch {
 	case v != v:
@@ -170,6 +171,8 @@ func short(v float64) string {
 		return fmt.Sprintf("%.0f", v)
 	case v >= 10:
 		return fmt.Sprintf("%.1f", v)
+	case v > 0 && v < 0.1:
+		return fmt.Sprintf("%.3g", v)
 	}
 	return fmt.Sprintf("%.2f", v)
 }

@@ -9,3 +9,11 @@ func TestNaturalOrder(t *testing.T) {
 		}
 	}
 }
+
+func TestShort(t *testing.T) {
+	for v, want := range map[float64]string{0: "0.00", 0.05128: "0.0513", 0.000123456: "0.000123", 0.954: "0.95", 1: "1.00", 21.52: "21.5", 1431.4: "1431"} {
+		if got := short(v); got != want {
+			t.Errorf("%v is %s, want %s", v, got, want)
+		}
+	}
+}

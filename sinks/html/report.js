@@ -23,7 +23,7 @@ function short(v) {
   if (v === null || v === undefined) return "–";
   const a = Math.abs(v);
   if (Number.isInteger(v) && a < 1e6) return String(v);
-  return a >= 1e6 ? v.toExponential(2) : a >= 100 ? v.toFixed(0) : a >= 10 ? v.toFixed(1) : a >= 0.01 || a === 0 ? v.toFixed(2) : v.toPrecision(2);
+  return a >= 1e6 ? v.toExponential(2) : a >= 100 ? v.toFixed(0) : a >= 10 ? v.toFixed(1) : a >= 0.1 || a === 0 ? v.toFixed(2) : v.toPrecision(3);
 }
 
 const server = e => e.server.replace(/^server\./, "");
