@@ -77,7 +77,7 @@ func TestInitURL(t *testing.T) {
 		"no list":      {map[string]string{"/v1/chat/completions": answer}, "--model m", []string{`model     = "m"`}},
 		"no model":     {map[string]string{"/v1/models": `{"data":[]}`}, "", []string{"it lists no model: load one and try again, or name one with --model"}},
 		"no text":      {map[string]string{"/v1/models": `{"data":[{"id":"embed"}]}`}, "", []string{`is "embed" a model that it has, and one that generates text? --model names another`}},
-		"first is not": {map[string]string{"/v1/models": `{"data":[{"id":"embed"},{"id":"chat"}]}`}, "", []string{`name another of its models with --model: "chat"`}},
+		"first is not": {map[string]string{"/v1/models": `{"data":[{"id":"embed"},{"id":"a"},{"id":"b"},{"id":"c"},{"id":"d"},{"id":"e"},{"id":"f"},{"id":"g"},{"id":"h"}]}`}, "", []string{`name another of its models with --model: "a", "b", "c", "d", "e", "f", 2 more`}},
 		"loading":      {map[string]string{"/v1/models": "503"}, "", []string{"HTTP 503", "try again when it is ready"}},
 		"no API":       {map[string]string{"/v1/models": "<html>"}, "", []string{"is this the address of an OpenAI API?"}},
 	} {
@@ -99,7 +99,7 @@ func TestInitURL(t *testing.T) {
 				t.Errorf("%s: no %s in %s%s", name, want, stdout, stderr)
 			}
 		}
-		if (code == exitOK) != strings.Contains(stdout, server.URL) || strings.Contains(stdout, "\n\n\n") {
+		if (code == exitOK) != strings.Contains(stdout, server.URL) || strings.Contains(stdout, "\n\n\n") || strings.Contains(stdout, "api_key") {
 			t.Errorf("%s: exit code %d, %s%s", name, code, stdout, stderr)
 		}
 	}
