@@ -10,36 +10,20 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sparkrun/examples"
+	"sparkrun/cmd/internal/starter"
 	"sparkrun/scenario"
 )
-
-// starter is a scenario that init writes: an example of ours.
-type starter struct {
-	name string
-	does string
-	file string // of package examples
-	url  string // the one that a server which is running already is written into; "" for none
-}
-
-var starters = []starter{
-	{"quickstart", "three simulated engines, or the server of --url, under 1, 4 and 16 users", "quickstart.hcl", "openai.hcl"},
-	{"compare", "vLLM, SGLang and TensorRT-LLM with gpt-oss-20b on one DGX Spark, one after the other", "gpt-oss-20b.hcl", ""},
-	{"single-turn", "prompts and answers of five lengths under 1, 8 and 64 users, as genai-bench sends them", "single-turn.hcl", "single-turn.hcl"},
-	{"capacity", "a search for how many users a server bears", "capacity.hcl", "capacity.hcl"},
-	{"cluster", "two DGX Sparks: a model on one, over both, and a copy on each", "topology.hcl", ""},
-	{"ci", "a gate for CI: thresholds, JUnit's XML and a page for a pull request", "ci.hcl", "ci.hcl"},
-}
 
 func newInitCommand(env *Env) *cobra.Command {
 	var (
 		a     asked
 		print bool
 	)
-	var lines, names []string
-	for _, s := range starters {
-		lines = append(lines, fmt.Sprintf("  %-12s %s", s.name, s.does))
-		names = append(names, s.name+"\t"+s.does)
+	var lines, names, completions []string
+	for _, s := range starter.Scenarios {
+		lines = append(lines, fmt.Sprintf("  %-12s %s", s.Name, s.Does))
+		names = append(names, s.Name)
+		completions = append(completions, s.Name+"\t"+s.Does)
 	}
 	c := &cobra.Command{
 		Use:   "init [NAME]",
@@ -54,37 +38,31 @@ its engine and its limits, and the scenario gets what fits them. A server that w
 gets the one in OPENAI_API_KEY (or --api-key-env); the file only names the variable.`,
 		Example:   "  sparkrun init\n  sparkrun init capacity\n  sparkrun init --url http://127.0.0.1:8000\n  sparkrun init single-turn --url http://127.0.0.1:8000 --print > lengths.hcl",
 		Args:      cobra.MaximumNArgs(1),
-		ValidArgs: names,
+		ValidArgs: completions,
 		RunE: func(_ *cobra.Command, args []string) error {
-			name := starters[0].name
+			s := starter.Scenarios[0]
 			if len(args) > 0 {
-				name = args[0]
-			}
-			i := slices.IndexFunc(starters, func(s starter) bool { return s.name == name })
-			if i < 0 {
-				var known []string
-				for _, s := range starters {
-					known = append(known, s.name)
+				i := slices.Index(names, args[0])
+				if i < 0 {
+					return exit(exitUsage, "init has no scenario %q.%s It has:\n%s", args[0], scenario.Nearest(args[0], names), strings.Join(lines, "\n"))
 				}
-				return exit(exitUsage, "init has no scenario %q.%s It has:\n%s", name, scenario.Nearest(name, known), strings.Join(lines, "\n"))
+				s = starter.Scenarios[i]
 			}
-			s := starters[i]
 			if err := a.check(s); err != nil {
 				return err
 			}
-			path := s.name + ".hcl"
-			if _, err := os.Lstat(path); err == nil && !print {
-				return thereAlready(path)
+			if _, err := os.Lstat(s.File()); err == nil && !print {
+				return thereAlready(s.File())
 			}
-			src, err := s.source(env, a)
-			if err != nil {
+			src, err := a.text(env, s)
+			switch {
+			case err != nil:
 				return err
-			}
-			if print {
+			case print:
 				_, err = env.Stdout.Write(src)
 				return err
 			}
-			return write(env, path, src)
+			return write(env, s.File(), src)
 		},
 	}
 	f := c.Flags()
@@ -95,25 +73,16 @@ gets the one in OPENAI_API_KEY (or --api-key-env); the file only names the varia
 	return c
 }
 
-// source is the scenario's text, with the server that was asked, if one is to be.
-func (s starter) source(env *Env, a asked) ([]byte, error) {
-	file := s.file
-	if a.url != "" {
-		file = s.url
-	}
-	src, err := examples.Files.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	src = []byte(strings.ReplaceAll(string(src), "examples/"+file, s.name+".hcl"))
+// text is a scenario, for the server that is to be asked if there is one.
+func (a asked) text(env *Env, s starter.Scenario) ([]byte, error) {
 	if a.url == "" {
-		return src, nil
+		return s.Text()
 	}
-	found, err := a.ask(env)
+	server, err := a.ask(env)
 	if err != nil {
 		return nil, err
 	}
-	return found.fill(src)
+	return s.For(server)
 }
 
 func thereAlready(path string) error {

@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
+	"sparkrun/cmd/internal/starter"
 	"sparkrun/runner"
 	"sparkrun/scenario"
 	"sparkrun/scenario/schema"
@@ -23,31 +23,19 @@ type asked struct {
 	keyEnv     string // variable of the environment with its key, if it wants one
 }
 
-// found is what it said.
-type found struct {
-	url, model string
-	api        string // "chat" or "completions"
-	framework  string
-	version    string   // "" where it does not say
-	others     []string // models that it lists too
-	tokens     int64    // of a prompt and its answer together; 0 where it does not say
-	slots      int64    // requests that it works on at once; 0 where it does not say
-	keyEnv     string   // where its key is, "" where it wants none
-}
-
 // askFor is how long a server has: one that loads a model first takes its time.
 const askFor = 2 * time.Minute
 
 // check is about the call alone.
-func (a asked) check(s starter) error {
+func (a asked) check(s starter.Scenario) error {
 	if a.url == "" {
 		if a.model != "" {
 			return exit(exitUsage, "--model is a model of a running server: give --url too, or set model in the scenario")
 		}
 		return nil
 	}
-	if s.url == "" {
-		return exit(exitUsage, "%s starts its servers itself and takes no --url: leave that out, or use another scenario: sparkrun init --url %s", s.name, a.url)
+	if s.StartsServers() {
+		return exit(exitUsage, "%s starts its servers itself and takes no --url: leave that out, or use another scenario: sparkrun init --url %s", s.Name, a.url)
 	}
 	u, err := url.Parse(a.url)
 	switch {
@@ -60,7 +48,7 @@ func (a asked) check(s starter) error {
 }
 
 // ask asks the server, first without a key, so that none goes where none is wanted.
-func (a asked) ask(env *Env) (found, error) {
+func (a asked) ask(env *Env) (starter.Server, error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), askFor, fmt.Errorf("no answer within %s", askFor))
 	interrupted, done := make(chan bool, 1), make(chan struct{})
 	go func() {
@@ -74,40 +62,40 @@ func (a asked) ask(env *Env) (found, error) {
 	}()
 	ep := targets.Endpoint{URL: scenario.NormalURL(a.url), Model: a.model}
 	fmt.Fprintf(env.Stderr, "Asking %s …\n", ep.URL)
-	f, err := identify(ctx, ep)
+	s, err := identify(ctx, ep)
 	key, set := env.Lookup(a.keyEnv)
 	var refused *targets.Refused
 	if set && key != "" && errors.As(err, &refused) && refused.Key {
 		ep.Key = schema.Secret(key)
-		f, err = identify(ctx, ep)
-		f.keyEnv = a.keyEnv
+		s, err = identify(ctx, ep)
+		s.KeyEnv = a.keyEnv
 	}
 	if err != nil {
-		err = exit(exitRun, "%s", runner.Redacted(fmt.Sprintf("ask %s what it serves: %v: %s", ep.URL, err, a.remedy(err, f)), []string{key}))
+		err = exit(exitRun, "%s", runner.Redacted(fmt.Sprintf("ask %s what it serves: %v: %s", ep.URL, err, a.remedy(err, s)), []string{key}))
 	}
 	cancel()
 	<-done
 	select {
 	case <-interrupted:
-		return f, &exitError{code: exitInterrupt}
+		return s, &exitError{code: exitInterrupt}
 	default:
-		return f, err
+		return s, err
 	}
 }
 
 // remedy is what to do about a server that does not say what it is.
-func (a asked) remedy(err error, f found) string {
+func (a asked) remedy(err error, s starter.Server) string {
 	var refused *targets.Refused
 	is := errors.As(err, &refused)
 	switch {
-	case is && refused.Key && f.keyEnv != "":
-		return "the key in " + f.keyEnv + " is not one that it takes"
+	case is && refused.Key && s.KeyEnv != "":
+		return "the key in " + s.KeyEnv + " is not one that it takes"
 	case is && refused.Key:
 		return fmt.Sprintf("it wants a key: export %s=…, or name the variable that has it with --api-key-env", a.keyEnv)
-	case is && len(f.others) > 0:
-		return "name another of its models with --model: " + quoted(f.others)
-	case is && f.model != "":
-		return "is " + strconv.Quote(f.model) + " a model that it has, and one that generates text? --model names another"
+	case is && len(s.Others) > 0:
+		return "name another of its models with --model: " + starter.Quoted(s.Others)
+	case is && s.Model != "":
+		return "is " + strconv.Quote(s.Model) + " a model that it has, and one that generates text? --model names another"
 	case is:
 		return "is this the address of an OpenAI API? A server that does not list its models wants --model"
 	case errors.Is(err, errNoModel):
@@ -121,35 +109,35 @@ func (a asked) remedy(err error, f found) string {
 var errNoModel = errors.New("it lists no model")
 
 // identify asks for the models, for one token, and for what else the engine says of itself.
-func identify(ctx context.Context, ep targets.Endpoint) (f found, err error) {
-	f.url, f.framework = ep.URL, "openai"
+func identify(ctx context.Context, ep targets.Endpoint) (s starter.Server, err error) {
+	s.URL, s.Framework = ep.URL, "openai"
 	list, err := framework.Models(ctx, http.DefaultClient, ep)
 	var refused *targets.Refused
 	switch {
 	case errors.As(err, &refused) && !refused.Key && ep.Model != "": // not every server lists
 	case err != nil:
-		return f, err
+		return s, err
 	case len(list) == 0 && ep.Model == "":
-		return f, errNoModel
+		return s, errNoModel
 	case ep.Model == "":
 		ep.Model = list[0].ID
 	}
-	f.model = ep.Model
+	s.Model = ep.Model
 	for _, m := range list {
-		f.framework = m.Framework() // all have one owner
-		if m.ID != f.model {
-			f.others = append(f.others, m.ID)
+		s.Framework = m.Framework() // all have one owner
+		if m.ID != s.Model {
+			s.Others = append(s.Others, m.ID)
 		}
 	}
-	if f.api, err = framework.Generates(ctx, http.DefaultClient, ep); err != nil {
-		return f, err
+	if s.API, err = framework.Generates(ctx, http.DefaultClient, ep); err != nil {
+		return s, err
 	}
-	fw, _ := framework.ByName(f.framework)
+	fw, _ := framework.ByName(s.Framework)
 	id := fw.Identify(ctx, http.DefaultClient, ep)
-	f.version = id.Version
-	f.tokens = firstNumber(id.Says, "max_model_len", "n_ctx")
-	f.slots = firstNumber(id.Says, "total_slots", "max_running_requests")
-	return f, nil
+	s.Version = id.Version
+	s.Tokens = firstNumber(id.Says, "max_model_len", "n_ctx")
+	s.Slots = firstNumber(id.Says, "total_slots", "max_running_requests")
+	return s, nil
 }
 
 // firstNumber is the first of these that is one.
@@ -160,17 +148,4 @@ func firstNumber(says map[string]string, names ...string) int64 {
 		}
 	}
 	return 0
-}
-
-// quoted names models of a server, whatever is in their names.
-func quoted(models []string) string {
-	const most, longest = 6, 100
-	var names []string
-	for _, m := range models[:min(most, len(models))] {
-		names = append(names, strconv.Quote(m[:min(longest, len(m))]))
-	}
-	if len(models) > most {
-		names = append(names, fmt.Sprintf("%d more", len(models)-most))
-	}
-	return strings.Join(names, ", ")
 }

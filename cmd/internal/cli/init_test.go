@@ -3,17 +3,13 @@ package cli
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/zclconf/go-cty/cty"
-
-	"sparkrun/examples"
-	"sparkrun/scenario"
 )
 
 // callInit runs `sparkrun init ARGS --print`; what it is asked interrupts it where signals says so.
@@ -21,10 +17,12 @@ func callInit(signals chan os.Signal, args ...string) (code int, stdout, stderr 
 	var out, errs bytes.Buffer
 	code = Run(&Env{
 		Args: append([]string{"init", "--print"}, args...), Stdout: &out, Stderr: &errs, Signals: signals,
-		Lookup: func(string) (string, bool) { return "", false }, Now: time.Now,
+		Lookup: none, Now: time.Now,
 	})
 	return code, out.String(), errs.String()
 }
+
+func none(string) (string, bool) { return "", false }
 
 const (
 	answer  = `{"choices":[{}],"usage":{"prompt_tokens":5}}`
@@ -99,6 +97,11 @@ func TestInitURL(t *testing.T) {
 				t.Errorf("%s: no %s in %s%s", name, want, stdout, stderr)
 			}
 		}
+		var errs bytes.Buffer
+		env := &Env{Args: []string{"validate", "-"}, Stdin: strings.NewReader(stdout), Stdout: io.Discard, Stderr: &errs, Lookup: none, StderrTerminal: func() int { return 0 }}
+		if code == exitOK && Run(env) != exitOK {
+			t.Errorf("%s: %s%s", name, errs.String(), stdout)
+		}
 		if (code == exitOK) != strings.Contains(stdout, server.URL) || strings.Contains(stdout, "\n\n\n") || strings.Contains(stdout, "api_key") {
 			t.Errorf("%s: exit code %d, %s%s", name, code, stdout, stderr)
 		}
@@ -116,36 +119,4 @@ func TestInitInterrupted(t *testing.T) {
 	if code, stdout, stderr := callInit(signals, "--url", server.URL); code != 130 || stdout != "" {
 		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 	}
-}
-
-// FuzzFill: whatever a server says, the scenario is formatted and means the same.
-func FuzzFill(f *testing.F) {
-	f.Add("openai/gpt-oss-20b", "0.11.1", "lora", "OPENAI_API_KEY", int64(4096), int64(8))
-	f.Add("a\"b\\${c}$${d}%{if}\n}\u00e9e\u0301\u2028\x00\xff", "\n}\nserver \"x\" {", "*/ \r\n", "A\"B", int64(1), int64(1))
-	f.Add("", "", "", "", int64(0), int64(0))
-	f.Fuzz(func(t *testing.T, model, version, other, keyEnv string, tokens, slots int64) {
-		model = strings.ToValidUTF8(model, "\ufffd") // JSON has nothing else
-		said := found{url: "http://h/v1", model: model, api: "chat", framework: "vllm", version: version, others: []string{other, model}, keyEnv: keyEnv, tokens: max(0, tokens), slots: max(0, slots)}
-		for _, s := range starters {
-			if s.url == "" {
-				continue
-			}
-			src, err := examples.Files.ReadFile(s.url)
-			if err != nil {
-				t.Fatal(err)
-			}
-			filled, err := said.fill(src)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if again, _ := scenario.Format(filled, ""); !bytes.Equal(again, filled) {
-				t.Errorf("%s is not formatted:\n%s", s.name, filled)
-			}
-			env := &Env{Stdin: bytes.NewReader(filled), Lookup: func(name string) (string, bool) { return "key", name == cty.StringVal(keyEnv).AsString() }}
-			got, diags := (&scenarioFlags{}).scenario(env, []string{"-"})
-			if got.Plan == nil || len(got.Plan.Servers) != 1 || got.Plan.Servers[0].Model != cty.StringVal(model).AsString() || len(got.Plan.Cells) == 0 {
-				t.Errorf("%s: %v\n%s", s.name, diags, filled)
-			}
-		}
-	})
 }
