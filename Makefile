@@ -23,7 +23,7 @@ test:
 check: fmt vet test
 
 fmt:
-	@out=$$(gofmt -l cmd scenario runner targets sinks); [ -z "$$out" ] || { echo "gofmt these files:"; echo "$$out"; exit 1; }
+	@out=$$(gofmt -l cmd examples scenario runner targets sinks); [ -z "$$out" ] || { echo "gofmt these files:"; echo "$$out"; exit 1; }
 
 vet:
 	$(GO) vet ./...

@@ -1,13 +1,6 @@
 # How many users does a server bear? A search for the highest concurrency at which 95 % of
 # the requests begin within 300 ms and go on at 30 ms a token or faster, confirmed twice.
-#   sparkrun apply examples/capacity.hcl                                      # on the simulator
-#   sparkrun apply examples/capacity.hcl --var url=http://127.0.0.1:8000/v1   # on a real server
-
-variable "url" {
-  type        = string
-  default     = ""
-  description = "Server that is running already; without it the simulator."
-}
+#   sparkrun apply examples/capacity.hcl
 
 variable "seconds" {
   type        = number
@@ -15,27 +8,24 @@ variable "seconds" {
   description = "Length of each measurement."
 }
 
-server "simulated" {
-  framework = "sim"
+server "engine" {
+  framework = "sim" # sparkrun's simulator: nothing is measured of a real engine
   options = {
     preset = "spark-gpt-oss-20b-vllm"
   }
 }
 
-server "endpoint" {
-  framework = "openai"
-  url       = var.url == "" ? "http://127.0.0.1:8000/v1" : var.url
-}
-
 dataset "chat" {
   type  = "synthetic"
-  shape = "D(128,32)"
+  shape = "D(128,32)" # tokens in, tokens out
 }
 
 benchmark "capacity" {
-  server  = var.url == "" ? server.simulated : server.endpoint
+  server  = server.engine
   dataset = dataset.chat
+  api     = "chat"
 
+  # Not measured: a phase of this name warms the server up.
   phase "warmup" {
     requests    = search.value
     concurrency = search.value
@@ -46,13 +36,17 @@ benchmark "capacity" {
     concurrency = search.value
   }
 
+  request {
+    output = "forced" # answers have their full length; natural: they end by themselves
+  }
+
   slo "interactive" {
     condition = request.ttft_ms <= 300 && request.tpot_ms <= 30
   }
 
   search "users" {
     vary      = "concurrency"
-    between   = [1, 64]
+    between   = [1, 256]
     goal      = slo.interactive
     attain    = 0.95
     precision = 0.05
@@ -60,6 +54,7 @@ benchmark "capacity" {
   }
 }
 
+# Exit code 4 if it is not met.
 threshold "enough" {
   condition     = result.search.value >= 2
   error_message = "The server does not bear two users."

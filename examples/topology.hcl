@@ -1,7 +1,9 @@
 # Two DGX Sparks with one cable between them: is a model faster on one of them, spread
 # over both (tensor parallelism), or twice, once on each (replicas)? One table with the
 # three side by side, at 1 to 64 users. The prefix cache counts, so it is a chat of
-# several turns; a conversation stays with the replica where it began.
+# several turns; a conversation stays with the replica where it began. Write your nodes'
+# addresses first:
+#   sparkrun doctor examples/topology.hcl    # what the nodes say of themselves
 #   sparkrun plan examples/topology.hcl      # every rank's command, with its node
 
 variable "model" {

@@ -91,7 +91,7 @@ func (l *loader) server(b *hclsyntax.Block, kind schema.Kind, name string, w whe
 	s := plan.Server{
 		Address: addr.Server(name), Name: name, Framework: kind.Name,
 		CacheReset: kind.CacheReset,
-		URL:        normalURL(v.String("url")), Model: v.String("model"), Port: int(v.Int("port")), Options: l.options(b, kind, w), Values: v,
+		URL:        NormalURL(v.String("url")), Model: v.String("model"), Port: int(v.Int("port")), Options: l.options(b, kind, w), Values: v,
 	}
 	l.place(b, &s, w)
 	ready := l.only(b.Body, "ready", readyAttrs, w)
@@ -191,8 +191,8 @@ func (l *loader) problems(b *hclsyntax.Block, kind schema.Kind, v schema.Values)
 	}
 }
 
-// normalURL is a server's address with /v1 at its end.
-func normalURL(u string) string {
+// NormalURL is a server's address with /v1 at its end.
+func NormalURL(u string) string {
 	u = strings.TrimRight(u, "/")
 	if u == "" || strings.HasSuffix(u, "/v1") {
 		return u
@@ -241,7 +241,7 @@ func (l *loader) options(b *hclsyntax.Block, kind schema.Kind, w where) schema.V
 			out[name], err = decode(x, o.Type, func(p string) string { return l.resolve(p, a.SrcRange.Filename) })
 			if t, is := out[name].(schema.Text); err == nil && is && len(o.Values) > 0 && !slices.Contains(o.Values, t.Reveal()) {
 				err = fmt.Errorf("%q is none of %s", t, strings.Join(o.Values, ", "))
-				near = onlyNear(t.Reveal(), o.Values)
+				near = Nearest(t.Reveal(), o.Values)
 			}
 		}
 		if t, is := out[name].(schema.Text); err == nil && is && t.Sensitive() {

@@ -316,7 +316,7 @@ func (l *loader) attrs(body *hclsyntax.Body, attrs []schema.Attr, w where) schem
 			continue
 		}
 		if t, is := x.(schema.Text); is && len(a.Values) > 0 && !slices.Contains(a.Values, t.Reveal()) {
-			l.errorf(src.Expr.Range(), "Wrong value", "%s is %q: it must be one of %s.%s", a.Name, t, strings.Join(a.Values, ", "), onlyNear(t.Reveal(), a.Values))
+			l.errorf(src.Expr.Range(), "Wrong value", "%s is %q: it must be one of %s.%s", a.Name, t, strings.Join(a.Values, ", "), Nearest(t.Reveal(), a.Values))
 			continue
 		}
 		out[a.Name] = x
@@ -329,8 +329,8 @@ func missing(a schema.Attr) string {
 	return fmt.Sprintf("Set %s (%s%s).", a.Name, strings.ToLower(a.Doc[:1]), strings.TrimSuffix(a.Doc[1:], "."))
 }
 
-// onlyNear is didYouMean without its list.
-func onlyNear(got string, names []string) string {
+// Nearest is a sentence that names the nearest of the names, "" where none is near.
+func Nearest(got string, names []string) string {
 	if s := didYouMean(got, names); strings.HasPrefix(s, " Did") {
 		return s
 	}

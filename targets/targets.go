@@ -421,6 +421,7 @@ type Identity struct {
 type Refused struct {
 	Err        error
 	WrongModel bool // it serves, and something else
+	Key        bool // its key is missing or wrong
 }
 
 // Error is the reason.

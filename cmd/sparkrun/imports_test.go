@@ -35,6 +35,7 @@ var rules = []rule{
 	{[]string{"sparkrun/runner/record"}, []string{"sparkrun/"}, "the hot path's types depend on nothing"},
 	{[]string{"sparkrun/runner/load"}, []string{"sparkrun/targets", "sparkrun/runner/store", "sparkrun/runner/dataset", "net/http"},
 		"the engine knows neither files nor the wire"},
+	{[]string{"sparkrun/examples"}, []string{"sparkrun/"}, "scenarios are data"},
 	{[]string{"sparkrun/targets/sim"}, []string{"sparkrun/runner", "sparkrun/targets/wire", "sparkrun/targets/framework"},
 		"the simulator is the client's yardstick and must not share its code"},
 }

@@ -193,6 +193,13 @@ func TestShapes(t *testing.T) {
 	}
 	// Bounds as genai-bench has them: the upper end of U is not drawn, answers have 2 or more.
 	for shape, want := range map[string][4]int64{"D(7,3)": {7, 7, 3, 3}, "U(3,6)/(4,6)": {3, 5, 4, 5}, "U(3,4)": {1, 2, 2, 3}, "N(2,9)/(2,9)": {1, 0, 2, 0}} {
+		longest := [2]int64{want[1], want[3]}
+		if want[1] == 0 {
+			longest = [2]int64{2 + 3*9, 2 + 3*9}
+		}
+		if in, out, err := Longest(shape); err != nil || [2]int64{in, out} != longest {
+			t.Errorf("%s: longest are %d and %d (%v), want %v", shape, in, out, err, longest)
+		}
 		s, err := read(plan.Dataset{Type: "synthetic", Values: schema.Values{"shape": schema.Plain(shape)}}, nil)
 		if err != nil {
 			t.Fatal(err)

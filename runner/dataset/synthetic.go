@@ -138,6 +138,25 @@ func (r *recipe) lengthsOf(v schema.Values) (input, output dist.Dist, err error)
 	return input, output, nil
 }
 
+// Longest is how many tokens a prompt and an answer of a shape have at most; of N, which has
+// no end, three deviations above the mean.
+func Longest(shape string) (in, out int64, err error) {
+	var r recipe
+	input, output, err := r.lengthsOf(schema.Values{"shape": schema.Plain(shape)})
+	if n := r.normal; n != nil {
+		return int64(n.inMean + 3*n.inStd), int64(n.outMean + 3*n.outStd), nil
+	}
+	return end(input), end(output), err
+}
+
+// end is the greatest value of a constant or of what below gives.
+func end(d dist.Dist) int64 {
+	if d.Max != nil {
+		return int64(*d.Max)
+	}
+	return int64(d.Value)
+}
+
 func below(from, to float64) dist.Dist {
 	to--
 	return dist.Dist{Kind: dist.Uniform, Min: &from, Max: &to}

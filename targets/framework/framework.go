@@ -113,32 +113,33 @@ func (f openAI) Ready(ctx context.Context, c *http.Client, ep targets.Endpoint) 
 		return "", err
 	}
 	ep.Model = model
+	_, err = Generates(ctx, c, ep)
+	return model, err
+}
+
+// Generates asks for one token, and returns by which API, "chat" or "completions", the
+// server gave it: a base model has no chat template.
+func Generates(ctx context.Context, c *http.Client, ep targets.Endpoint) (api string, err error) {
 	_, err = promptTokens(ctx, c, ep, "chat", "Hi")
-	var refused *targets.Refused
-	if errors.As(err, &refused) {
-		// A base model has no chat template; the cells say which API they use.
+	if errors.As(err, new(*targets.Refused)) {
 		if _, other := promptTokens(ctx, c, ep, "completions", "Hi"); other == nil {
-			return model, nil
+			return "completions", nil
 		}
 	}
-	return model, err
+	return "chat", err
 }
 
 // pickModel is the model to ask for: the one of the scenario, or the only one served.
 func pickModel(ctx context.Context, c *http.Client, ep targets.Endpoint) (string, error) {
-	var list struct {
-		Data []struct {
-			ID string `json:"id"`
-		} `json:"data"`
-	}
-	if err := call(ctx, c, ep, http.MethodGet, ep.URL+"/models", nil, &list); err != nil {
+	list, err := Models(ctx, c, ep)
+	if err != nil {
 		if ep.Model != "" && errors.As(err, new(*targets.Refused)) {
 			return ep.Model, nil // not every server lists; the one-token request decides
 		}
 		return "", err
 	}
 	var ids []string
-	for _, m := range list.Data {
+	for _, m := range list {
 		ids = append(ids, m.ID)
 	}
 	switch {
@@ -222,7 +223,8 @@ func call(ctx context.Context, c *http.Client, ep targets.Endpoint, method, url 
 	case slices.Contains(passing, resp.StatusCode):
 		return fmt.Errorf("%s %s: HTTP %s: %s", method, url, resp.Status, wire.ErrorMessage(b))
 	case resp.StatusCode != http.StatusOK:
-		return &targets.Refused{Err: fmt.Errorf("%s %s: HTTP %s: %s", method, url, resp.Status, wire.ErrorMessage(b))}
+		key := resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden
+		return &targets.Refused{Key: key, Err: fmt.Errorf("%s %s: HTTP %s: %s", method, url, resp.Status, wire.ErrorMessage(b))}
 	}
 	if err := json.Unmarshal(b, into); err != nil {
 		return &targets.Refused{Err: fmt.Errorf("%s %s: the answer is not the API's JSON: %w", method, url, err)}

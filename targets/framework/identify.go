@@ -66,6 +66,34 @@ func (f openAI) Identify(ctx context.Context, c *http.Client, ep targets.Endpoin
 	return id
 }
 
+// Model is a model that a server lists.
+type Model struct {
+	ID    string `json:"id"`
+	Owner string `json:"owned_by"`
+}
+
+// owners are the engines by what each has as the owner of all models that it lists.
+var owners = map[string]string{
+	"vllm": "vllm", "sglang": "sglang", "tensorrt_llm": "trtllm", "llamacpp": "llamacpp", "library": "ollama", "sparkrun": "sim",
+}
+
+// Framework is that of the engine that lists the model, "openai" where it cannot be told.
+func (m Model) Framework() string {
+	if f, ok := owners[m.Owner]; ok {
+		return f
+	}
+	return "openai"
+}
+
+// Models asks a server which models it has, in its order.
+func Models(ctx context.Context, c *http.Client, ep targets.Endpoint) ([]Model, error) {
+	var list struct {
+		Data []Model `json:"data"`
+	}
+	err := call(ctx, c, ep, http.MethodGet, ep.URL+"/models", nil, &list)
+	return list.Data, err
+}
+
 // note puts what an object has at dotted paths into says, under the last word of each.
 func note(says map[string]string, page map[string]any, paths []string) {
 	for _, path := range paths {

@@ -57,7 +57,7 @@ func TestHelp(t *testing.T) {
 		"--help": "apply", "help apply": "--only", "help phase": "min_requests", "help sim": "prefill_tokens_per_s", "help synthetic": "shape",
 		"help metrics": "tpot_ms", "help reasons": "READY_TIMEOUT", "help server": "memory_fraction", "sim --help": "spark-gpt-oss-20b-vllm", "compare --help": "--fail-if", "export --help": "--sink", "show --help": "SCENARIO/latest", "runs --help": "sparkrun runs sweep", "version": "sparkrun",
 	} {
-		if code, stdout, stderr := call(strings.Fields(args)...); code != 0 || !strings.Contains(stdout, want) {
+		if code, stdout, stderr := call(strings.Fields(args)...); code != 0 || !strings.Contains(stdout, want) || strings.Contains(stdout, "Additional Commands") {
 			t.Errorf("%s: exit code %d, no %q in %s%s", args, code, want, stdout, stderr)
 		}
 	}

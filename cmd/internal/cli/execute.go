@@ -146,7 +146,7 @@ func runInfo(env *Env, s *scenario.Scenario, st *store.Run, clock record.Clock) 
 	info.Host, info.OS, info.Arch, info.CPU, info.Cores = facts.Hostname, facts.OS, facts.Arch, facts.CPU, facts.Cores
 	info.Selftest = lastSelftest(env)
 	for _, srv := range s.Plan.Servers {
-		info.Simulated = info.Simulated || (srv.Framework == "sim" && srv.URL == "")
+		info.Simulated = info.Simulated || srv.Framework == "sim"
 	}
 	return info
 }

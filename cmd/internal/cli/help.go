@@ -19,8 +19,9 @@ import (
 // newHelpCommand is help for commands, and for the words of scenarios and results.
 func newHelpCommand(env *Env, root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
-		Use:   "help [COMMAND | reasons | metrics | BLOCK | KIND]",
-		Short: "Help for a command, a block of the language, the metrics or the reasons",
+		GroupID: "more",
+		Use:     "help [COMMAND | reasons | metrics | BLOCK | KIND]",
+		Short:   "Help for a command, a block of the language, the metrics or the reasons",
 		Long: `Help for a command; for a block of the scenario language (server, phase, …) or a kind in it
 (sim, synthetic, excel, …) with every attribute and its default; for the metrics with
 their units and definitions; for the reasons of failures and the marks of cells.`,

@@ -9,11 +9,12 @@ import (
 
 // Exit codes as product.md documents them; runner decides the rest of a run's.
 const (
-	exitOK      = 0
-	exitRun     = 1 // it could not be done
-	exitUsage   = 2 // the scenario or the call is wrong, nothing was touched
-	exitCleanup = 5 // something is left that should be gone
-	exitChanged = 3 // fmt --check found files to format
+	exitOK        = 0
+	exitRun       = 1   // it could not be done
+	exitUsage     = 2   // the scenario or the call is wrong, nothing was touched
+	exitCleanup   = 5   // something is left that should be gone
+	exitChanged   = 3   // fmt --check found files to format
+	exitInterrupt = 130 // left by a signal
 )
 
 // exitError ends a command with a code. An empty message says that everything has been
@@ -45,7 +46,7 @@ func Run(env *Env) int {
 		Long: `sparkrun runs LLM-inference benchmarks that are written down: a scenario (.hcl) declares
 servers, datasets, phases and sinks; sparkrun plans it, runs it and leaves a workbook,
 summaries and raw data.`,
-		Example:       "  sparkrun plan examples/quickstart.hcl\n  sparkrun apply examples/quickstart.hcl",
+		Example:       "  sparkrun init\n  sparkrun plan quickstart.hcl\n  sparkrun apply quickstart.hcl",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -54,13 +55,12 @@ summaries and raw data.`,
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "results", Title: "Results:"}, &cobra.Group{ID: "write", Title: "Write scenarios:"}, &cobra.Group{ID: "more", Title: "More:"})
-	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")
 	root.SetHelpCommand(newHelpCommand(env, root))
 	for group, commands := range map[string][]*cobra.Command{
 		"run":     {newApplyCommand(env), newResumeCommand(env), newPlanCommand(env), newUpCommand(env), newLogsCommand(env), newDownCommand(env), newDoctorCommand(env)},
 		"results": {newRunsCommand(env), newShowCommand(env), newExportCommand(env), newCompareCommand(env)},
-		"write":   {newValidateCommand(env), newFmtCommand(env), newGraphCommand(env)},
+		"write":   {newInitCommand(env), newValidateCommand(env), newFmtCommand(env), newGraphCommand(env)},
 		"more":    {newDatasetCommand(env), newSimCommand(env), newSelftestCommand(env), newVersionCommand(env)},
 	} {
 		for _, c := range commands {
