@@ -20,6 +20,7 @@ const (
 type stability struct {
 	size       int
 	ttft, tpot []float64 // of the requests that ended ok, in their order
+	settled    bool      // it was so once: what ends while the phase is being ended does not undo it
 }
 
 func newStability(p *plan.Phase) *stability {
@@ -48,11 +49,15 @@ func (s *stability) add(rec *record.Record) {
 		tpot = float64(rec.LastToken-rec.FirstToken) / float64(n)
 	}
 	s.tpot = append(s.tpot, tpot)
+	s.settled = s.settled || s.alike()
 }
 
-// reached reports whether the last two stretches are alike.
-func (s *stability) reached() bool {
-	if s == nil || len(s.ttft) < 2*s.size {
+// reached reports whether two stretches have been alike.
+func (s *stability) reached() bool { return s != nil && s.settled }
+
+// alike reports whether the last two stretches are.
+func (s *stability) alike() bool {
+	if len(s.ttft) < 2*s.size {
 		return false
 	}
 	alike := func(all []float64, within float64) bool {

@@ -48,3 +48,22 @@ func TestUntilStable(t *testing.T) {
 		t.Errorf("without until_stable: %d requests", n)
 	}
 }
+
+// TestStableOnce: of several engines, requests end after the last two stretches were alike and
+// before all engines have been told. A slow one among them makes no warm-up of a limit of it.
+func TestStableOnce(t *testing.T) {
+	rules := NewRules(nil)
+	rules.Begin(&plan.Phase{Name: "warmup", Requests: 1000, Concurrency: closed(1), UntilStable: true}, 0)
+	for i := range 2 * stableLeast {
+		if rules.Stable() {
+			t.Fatalf("stable after %d requests", i)
+		}
+		rules.Add(&record.Record{Sent: 1, FirstToken: 1e6})
+	}
+	for range stableLeast {
+		rules.Add(&record.Record{Sent: 1, FirstToken: 9e6})
+	}
+	if !rules.Ends(0) || !rules.Stable() {
+		t.Error("it was stable, and is said to have met its limit before")
+	}
+}
