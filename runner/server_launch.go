@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"net"
 	"path/filepath"
 	"strconv"
@@ -99,7 +98,7 @@ func (r *run) plan(ctx context.Context, srv *server, replica int) ([]targets.Lau
 	var err error
 	if head.port != 0 {
 		err = r.portFree(ctx, head.node, s, head.host)
-	} else if head.port, err = freePort(ctx, head.node); err != nil {
+	} else if head.port, err = srv.freePorts(ctx, ranks[:1], 1); err != nil {
 		err = failedStart(head, err)
 	}
 	if err != nil {
@@ -128,7 +127,7 @@ func (r *run) plan(ctx context.Context, srv *server, replica int) ([]targets.Lau
 		if err := findInterfaces(ctx, ranks, in.Nodes); err != nil {
 			return nil, err
 		}
-		if in.FabricPort, err = freePorts(ctx, ranks); err != nil {
+		if in.FabricPort, err = srv.freePorts(ctx, ranks, len(ranks)); err != nil {
 			return nil, failedStart(head, err)
 		}
 	}
@@ -280,55 +279,4 @@ func writeFiles(ctx context.Context, node targets.Node, dir string, files []targ
 		}
 	}
 	return nil
-}
-
-// The ports that ranks use among themselves: below those that systems give out by
-// themselves, and not the usual ones of engines.
-const (
-	firstFabricPort = 25000
-	lastFabricPort  = 29999
-	portTries       = 50
-)
-
-// freePort is a port of a node that nobody listens on now.
-func freePort(ctx context.Context, node targets.Node) (int, error) {
-	// The system does not give out again for a while what it has just given out.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	for range portTries {
-		who, err := node.Listener(ctx, port)
-		if err != nil {
-			return 0, fmt.Errorf("find a free port: %w", err)
-		}
-		if who == nil {
-			return port, nil
-		}
-		port = 20000 + mathrand.IntN(5000)
-	}
-	return 0, fmt.Errorf("find a free port: %d tries have found none", portTries)
-}
-
-// freePorts is the first of as many ports as there are ranks that are free on all nodes.
-func freePorts(ctx context.Context, ranks []*rank) (int, error) {
-	for range portTries {
-		first := firstFabricPort + mathrand.IntN(lastFabricPort-firstFabricPort-len(ranks))
-		free := true
-		for _, k := range ranks {
-			for port := first; port < first+len(ranks) && free; port++ {
-				who, err := k.node.Listener(ctx, port)
-				if err != nil {
-					return 0, fmt.Errorf("find a port for the ranks: %w", err)
-				}
-				free = who == nil
-			}
-		}
-		if free {
-			return first, nil
-		}
-	}
-	return 0, fmt.Errorf("find %d ports for the ranks: %d tries have found none that are free on all nodes", len(ranks), portTries)
 }

@@ -19,6 +19,7 @@ const portWait = 5 * time.Second
 // down stops a server that we started and proves that nothing of it is left on any node.
 // A server that does not run is none to stop.
 func (r *run) down(ctx context.Context, srv *server) error {
+	defer srv.letGo()
 	all := srv.started()
 	errs := make([]error, len(all))
 	each := func(what func(int, *rank)) {

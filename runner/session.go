@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ type server struct {
 	ranks     []*rank             // its programs; none where it is not ours to start
 	print     *result.Fingerprint // of what is running
 	adopted   bool                // it was running already, left by an earlier run
+	held      []io.Closer         // ports that it was given (see freePorts)
 
 	mu     sync.Mutex // of what follows
 	deaths int        // cells in a row in which it died
