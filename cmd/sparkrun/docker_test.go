@@ -5,12 +5,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +21,7 @@ import (
 
 	"sparkrun/targets"
 	containers "sparkrun/targets/container"
+	"sparkrun/targets/node/sshtest"
 )
 
 // engine is a dockerd or podman of the test's own, in a folder of its own.
@@ -446,7 +447,7 @@ func TestContainers(t *testing.T) {
 				e.remove(t, name)
 			})
 			t.Run("foreign container on the port", func(t *testing.T) {
-				port := unusedPort(t)
+				port := strconv.Itoa(sshtest.FreePort(t))
 				e.foreign(t, "somebody", "/faultserver", "-port", port)
 				waitForPort(t, port)
 				apply(t, "port", "", `PREFLIGHT_PORT_TAKEN: .*port `+port+` is taken by container somebody`, "--var", "port="+port)
@@ -522,16 +523,6 @@ func waitForRow(path string) {
 			return
 		}
 	}
-}
-
-func unusedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
 }
 
 func waitForPort(t *testing.T, port string) {

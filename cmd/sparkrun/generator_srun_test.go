@@ -47,9 +47,9 @@ MpiDefault=none
 SlurmdParameters=config_overrides
 PartitionName=all Nodes=ALL Default=YES State=UP
 `)
-	text += fmt.Sprintf("SlurmctldPort=%d\n", sshtest.FreePort(t, "127.0.0.1"))
+	text += fmt.Sprintf("SlurmctldPort=%d\n", sshtest.FreePort(t))
 	for _, n := range []string{"n1", "n2"} {
-		text += fmt.Sprintf("NodeName=%s NodeHostname=%s NodeAddr=127.0.0.1 Port=%d CPUs=2\n", n, host, sshtest.FreePort(t, "127.0.0.1"))
+		text += fmt.Sprintf("NodeName=%s NodeHostname=%s NodeAddr=127.0.0.1 Port=%d CPUs=2\n", n, host, sshtest.FreePort(t))
 		if err := os.Mkdir(filepath.Join(dir, "spool-"+n), 0o700); err != nil {
 			t.Fatal(err)
 		}

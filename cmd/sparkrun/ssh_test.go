@@ -309,7 +309,7 @@ func TestNodeFaults(t *testing.T) {
 		c.nothingLeft(t)
 	})
 	t.Run("port taken", func(t *testing.T) {
-		other := exec.Command("faultserver", "-port", strconv.Itoa(sshtest.FreePort(t, "0.0.0.0")), "-host", "0.0.0.0")
+		other := exec.Command("faultserver", "-port", strconv.Itoa(sshtest.FreePort(t)), "-host", "0.0.0.0")
 		if err := other.Start(); err != nil {
 			t.Fatal(err)
 		}

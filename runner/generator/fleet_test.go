@@ -40,7 +40,7 @@ func (a answering) Do(ctx context.Context, r *record.Request, rec *record.Record
 	a.sent.Add(1)
 	select {
 	case <-time.After(a.takes):
-		rec.FirstToken = a.clock.Now()
+		rec.FirstToken = rec.Sent + int64(a.takes) // as on a machine that is not busy
 		rec.LastToken, rec.OutputTokens = rec.FirstToken, 3
 		rec.Events = []record.Event{{At: rec.FirstToken}}
 		rec.Answer.Content = a.url + " to " + string(r.Body)
@@ -212,7 +212,7 @@ func TestClosedLoopPhases(t *testing.T) {
 	played := map[int64]bool{}
 	for range 2 {
 		got, out, err := f.play(t, load.Config{Source: cards{turns: 2}, First: next, Phases: []plan.Phase{
-			{Name: "warmup", Requests: 100, UntilStable: true, Concurrency: level(5)},
+			{Name: "warmup", Requests: 1e6, UntilStable: true, Concurrency: level(5)},
 			{Name: "ramp", Duration: 100 * time.Millisecond, Concurrency: &plan.Curve{From: 1, To: 7}},
 			{Name: "steady", Measure: true, Requests: 50, Concurrency: level(7), ThinkTime: dist.Dist{Kind: dist.Uniform, Min: ptr(0), Max: ptr(1e6)}},
 			{Name: "least", Measure: true, Duration: 50 * time.Millisecond, MinRequests: 60, Concurrency: level(7)},
@@ -236,7 +236,7 @@ func TestClosedLoopPhases(t *testing.T) {
 		for _, r := range got.all {
 			played[r.Conversation] = true
 		}
-		if in[0] >= 100 || in[2] != 50 || in[3] < 60 || len(slots) != 7 {
+		if in[0] >= 1e6 || in[2] != 50 || in[3] < 60 || len(slots) != 7 {
 			t.Errorf("requests by phase %v, slots %v", in, slots)
 		}
 		for i := 1; i < len(out.Phases); i++ {
@@ -341,7 +341,7 @@ func TestAbort(t *testing.T) {
 // TestStop: softly, what is under way ends; by the context, it is cut.
 func TestStop(t *testing.T) {
 	for _, hard := range []bool{false, true} {
-		f := newFake(t, 2, 300*time.Millisecond)
+		f := newFake(t, 2, 2*time.Second) // by then the workers know that they are to stop
 		ctx, cancel := context.WithCancel(t.Context())
 		stop := make(chan struct{})
 		kept := &records{}
@@ -370,7 +370,7 @@ func TestStop(t *testing.T) {
 // TestWorkerLost: its arrivals are rows that say so, the others go on; the fleet knows.
 func TestWorkerLost(t *testing.T) {
 	f := newFake(t, 3, 20*time.Millisecond)
-	p := plan.Phase{Name: "steady", Measure: true, Duration: time.Second, Rate: level(200), Arrival: "poisson", RateOf: "requests"}
+	p := plan.Phase{Name: "steady", Measure: true, Duration: 3 * time.Second, Rate: level(200), Arrival: "poisson", RateOf: "requests"}
 	cut := false
 	kept := &records{on: func(rec *record.Record) {
 		if rec.Rank == 1 && rec.Conversation > 60 && !cut {

@@ -83,7 +83,7 @@ func TestRowsReachTheDisk(t *testing.T) {
 	}
 	defer rows.Close()
 	rows.Write(&record.Record{ID: "a"})
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if back, _, err := r.ReadRows(3); err == nil && len(back) == 1 {
 			return
 		}

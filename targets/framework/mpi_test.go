@@ -4,13 +4,15 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"sparkrun/targets/node/sshtest"
 )
 
 // agents is what a test of the agent has: its program and where a worker waits.
@@ -52,12 +54,8 @@ func startWorker(t *testing.T) *agents {
 	if err := os.WriteFile(a.program, agentProgram, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.port = fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
-	l.Close()
+	a.port = strconv.Itoa(sshtest.FreePort(t))
+	var err error
 	if a.log.file, err = os.Create(a.log.path); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +71,7 @@ func startWorker(t *testing.T) *agents {
 
 func (a *agents) waitFor(t *testing.T, text string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(a.log.String(), text); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !strings.Contains(a.log.String(), text); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the worker never said %q:\n%s", text, a.log)
 		}
@@ -115,12 +113,12 @@ func TestAgent(t *testing.T) {
 		close(gone)
 	}()
 	var b []byte
-	for deadline := time.Now().Add(20 * time.Second); len(bytes.TrimSpace(b)) == 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); len(bytes.TrimSpace(b)) == 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		b, _ = os.ReadFile(pid)
 	}
 	cancel() // the head is killed, and its command minds no SIGTERM
 	<-gone
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		if err := exec.Command("kill", "-0", strings.TrimSpace(string(b))).Run(); err != nil {
 			break
 		}
@@ -142,7 +140,7 @@ func TestMpirunThroughTheAgent(t *testing.T) {
 	if err := os.WriteFile(shim, fmt.Appendf(nil, "shift\nexec python3 %s 127.0.0.1 \"$@\"\n", a.program), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "mpirun", "--allow-run-as-root", "-np", "2", "-H", "127.0.0.1:1,spark2:1",
 		"--mca", "plm_rsh_agent", "sh "+shim, "--mca", "plm_rsh_no_tree_spawn", "1",

@@ -51,9 +51,13 @@ func start(t *testing.T, l targets.Launch, dir, path string) (*exec.Cmd, func() 
 	return cmd, func() string { b, _ := os.ReadFile(log.Name()); return string(b) }
 }
 
+// patience is how long a test waits for what must come: a moment, but not where the machine is
+// another's too.
+const patience = 2 * time.Minute
+
 func eventually(t *testing.T, said func() string, want string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(said(), want); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !strings.Contains(said(), want); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("never %q in:\n%s", want, said())
 		}

@@ -21,6 +21,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// patience is how long a test waits for what must come: a moment, but not where the machine is
+// another's too.
+const patience = 2 * time.Minute
+
 // output is a buffer that a process writes and a test reads.
 type output struct {
 	mu sync.Mutex
@@ -41,7 +45,7 @@ func (o *output) String() string {
 
 func (o *output) wait(t *testing.T, text string) string {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if s := o.String(); strings.Contains(s, text) {
 			return s
 		}
@@ -91,7 +95,7 @@ func TestStopEndsTheGroup(t *testing.T) {
 	default:
 		t.Error("stopped and not done")
 	}
-	for deadline := time.Now().Add(5 * time.Second); alive(child); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); alive(child); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("child %d is still there", child)
 		}

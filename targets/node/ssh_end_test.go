@@ -95,7 +95,7 @@ func TestNobodyAsksAtTheEnd(t *testing.T) {
 		if err == nil {
 			t.Error("there is a session on a connection that has ended")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Error("who asks for a session is not answered")
 	}
 	close(outer.tell)
@@ -122,7 +122,7 @@ func (s *silent) Close() error { return nil }
 // session, the connection's end does. The session is had on the next one, or it is said why not.
 func TestSessionOfAnEndedConnection(t *testing.T) {
 	c := sshtest.NewClient(t)
-	n := NewSSH(SSHOptions{Name: "spark1", Host: "127.0.0.1", Port: sshtest.FreePort(t, "127.0.0.1"), Lookup: c.Lookup})
+	n := NewSSH(SSHOptions{Name: "spark1", Host: "127.0.0.1", Port: sshtest.FreePort(t), Lookup: c.Lookup})
 	defer n.Close()
 	conn := &silent{asked: make(chan struct{}), free: make(chan struct{})}
 	defer close(conn.free)
@@ -141,7 +141,7 @@ func TestSessionOfAnEndedConnection(t *testing.T) {
 		if !errors.Is(err, targets.ErrUnreachable) || !errors.As(err, &of) {
 			t.Errorf("port %s of nobody: %v", strconv.Itoa(n.opts.Port), err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the session is waited for although its connection has ended")
 	}
 }

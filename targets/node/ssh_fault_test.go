@@ -137,7 +137,7 @@ func TestSSHAgentAndJump(t *testing.T) {
 		t.Skipf("no ssh-agent: %v", err)
 	}
 	t.Cleanup(func() { _ = agent.Process.Kill(); _ = agent.Wait() })
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if conn, err := net.Dial("unix", socket); err == nil {
 			conn.Close()
 			break
@@ -180,7 +180,7 @@ func TestSSHSilent(t *testing.T) {
 	if err := reaches(t, n); !errors.Is(err, targets.ErrUnreachable) || !strings.Contains(err.Error(), "no answer within 1s") {
 		t.Errorf("silent: %v", err)
 	}
-	port := sshtest.FreePort(t, "127.0.0.2")
+	port := sshtest.FreePort(t)
 	gone := NewSSH(SSHOptions{Name: "spark1", Host: "127.0.0.2", Port: port, Lookup: c.Lookup})
 	defer gone.Close()
 	if err := reaches(t, gone); !errors.Is(err, targets.ErrUnreachable) || !strings.Contains(err.Error(), "connection refused") {
@@ -255,7 +255,7 @@ func TestSSHFrozen(t *testing.T) {
 	if _, err := p.Stop(t.Context(), 0); !errors.Is(err, targets.ErrUnreachable) {
 		t.Errorf("%v", err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); alive(p.Pid()); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); alive(p.Pid()); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the program goes on although nobody asks for it")
 		}
@@ -285,7 +285,7 @@ func TestSSHLease(t *testing.T) {
 		t.Fatalf("alive: %v, %v", alive(mortal), alive(kept))
 	}
 	n.Close() // as if we died
-	for deadline := time.Now().Add(30 * time.Second); alive(mortal); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); alive(mortal); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it goes on")
 		}

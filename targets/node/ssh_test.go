@@ -84,13 +84,20 @@ func TestSSHRun(t *testing.T) {
 		t.Errorf("%q %v", out.Stdout, err)
 	}
 	// A program whose context ends is ended on the node too.
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	file := filepath.Join(s.Home, "pid")
-	if _, err := n.Run(ctx, targets.Cmd{Argv: []string{"sh", "-c", "echo $$ >" + file + "; trap '' INT HUP; sleep 1000"}}); !errors.Is(err, context.DeadlineExceeded) {
+	cut := make(chan error, 1)
+	go func() {
+		_, err := n.Run(ctx, targets.Cmd{Argv: []string{"sh", "-c", "trap '' INT HUP; echo $$ >" + file + "; sleep 1000"}})
+		cut <- err
+	}()
+	pid := pidIn(t, file)
+	cancel()
+	if err := <-cut; !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	if pid := pidIn(t, file); alive(pid) {
+	if alive(pid) {
 		t.Errorf("pid %d goes on after its call was cut", pid)
 	}
 }
@@ -98,7 +105,7 @@ func TestSSHRun(t *testing.T) {
 // pidIn waits for a pid in a file.
 func pidIn(t *testing.T, file string) int {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		b, _ := os.ReadFile(file)
 		if pid, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil && bytes.HasSuffix(b, []byte("\n")) {
 			return pid
@@ -169,7 +176,7 @@ func TestSSHStart(t *testing.T) {
 		select {
 		case <-p.Done():
 			<-p.Logged()
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("it does not end")
 		}
 	}
@@ -261,7 +268,7 @@ func TestSSHStart(t *testing.T) {
 
 func waitForText(t *testing.T, path, text string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if b, _ := os.ReadFile(path); bytes.Contains(b, []byte(text)) {
 			return
 		}

@@ -4,6 +4,7 @@ package sshtest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -128,7 +129,7 @@ func (c *Client) Lookup(name string) (string, bool) {
 func (c *Client) Start(t testing.TB, name, address string, o Options) *Server {
 	t.Helper()
 	dir := t.TempDir()
-	s := &Server{Name: name, Address: address, Port: FreePort(t, address), Home: o.Home, Keys: map[string]string{}, Client: c, dir: dir}
+	s := &Server{Name: name, Address: address, Port: FreePort(t), Home: o.Home, Keys: map[string]string{}, Client: c, dir: dir}
 	if s.Home == "" {
 		s.Home = filepath.Join(dir, "home")
 	}
@@ -188,7 +189,7 @@ func (s *Server) Up(t testing.TB) {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		conn, err := net.Dial("tcp", s.At())
 		if err == nil {
 			conn.Close()
@@ -291,13 +292,21 @@ func (s *Server) pids() []int {
 	return out
 }
 
-// FreePort is a port of the address that nobody has.
-func FreePort(t testing.TB, address string) int {
+// FreePort is a port that nobody has at any address, and that nobody is given while the test
+// runs: it is none of those that systems and runs give out, and a socket of UDP holds its number.
+func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
-	if err != nil {
-		t.Fatal(err)
+	for {
+		port := 10000 + rand.IntN(10000)
+		held, err := net.ListenPacket("udp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		if l, err := net.Listen("tcp", ":"+strconv.Itoa(port)); err == nil {
+			l.Close()
+			t.Cleanup(func() { held.Close() })
+			return port
+		}
+		held.Close()
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
