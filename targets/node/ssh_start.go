@@ -57,7 +57,7 @@ type sshProcess struct {
 	session int
 
 	cancel context.CancelFunc // ends following
-	stdin  io.Closer          // of a conversation
+	stdin  io.Closer          // of a conversation that is a lifeline
 	done   chan struct{}
 	logged chan struct{}
 	err    error // set before done is closed
@@ -297,16 +297,17 @@ func (p *sshProcess) converse(ctx context.Context, program string) error {
 		end()
 		return err
 	}
-	stdin = &closedOnce{WriteCloser: stdin}
-	p.stdin = stdin
 	p.cancel = end
-	if p.cmd.Stdin != nil {
+	switch { // one closes it: the library bears no other beside one who writes or closes
+	case p.cmd.Stdin != nil:
 		// Like that of exec.Cmd, it ends when the reader does.
 		go func() {
 			_, _ = io.Copy(stdin, p.cmd.Stdin)
 			stdin.Close()
 		}()
-	} else if !p.cmd.Lifeline {
+	case p.cmd.Lifeline:
+		p.stdin = stdin
+	default:
 		stdin.Close()
 	}
 	p.node.watching.Go(func() {
@@ -339,18 +340,6 @@ func (w *sharedWriter) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.to.Write(b)
-}
-
-// closedOnce may be closed by several at a time, which a session's own input may not.
-type closedOnce struct {
-	io.WriteCloser
-	once sync.Once
-}
-
-// Close closes it; only the first call does, and has an error.
-func (c *closedOnce) Close() (err error) {
-	c.once.Do(func() { err = c.WriteCloser.Close() })
-	return err
 }
 
 // Stop ends the program with all that it started.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -314,6 +315,23 @@ func TestSSHConversation(t *testing.T) {
 	if _, err := p.Stop(t.Context(), 100*time.Millisecond); err != nil || alive(p.Pid()) {
 		t.Errorf("%v, alive: %v", err, alive(p.Pid()))
 	}
+	// It may be stopped while somebody speaks.
+	in, say = io.Pipe()
+	p, err = n.Start(t.Context(), targets.Cmd{Argv: []string{"cat"}, Stdin: in, Mark: targets.Mark{Run: "/r", Server: "s"}, Output: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var speaking sync.WaitGroup
+	speaking.Go(func() {
+		for err := error(nil); err == nil; {
+			_, err = fmt.Fprintln(say, "word")
+		}
+	})
+	if _, err := p.Stop(t.Context(), 100*time.Millisecond); err != nil || alive(p.Pid()) {
+		t.Errorf("%v, alive: %v", err, alive(p.Pid()))
+	}
+	in.Close()
+	speaking.Wait()
 }
 
 // TestSSHNoise: start-up files that print do not get into what is read.
