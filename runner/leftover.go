@@ -276,8 +276,17 @@ func (r *run) sweep() {
 	if err != nil {
 		warn("look for what dead runs left: %v", err)
 	}
+	strays = slices.DeleteFunc(strays, func(m Remains) bool { return m.Dir == r.dir || m.Running || m.Kept })
+	if len(strays) > 0 {
+		// One that has only just ended, as `up` does, had perhaps not started all of its servers.
+		all, _ = Find(ctx, r.Tools)
+	}
 	for _, m := range strays {
-		if m.Dir == r.dir || m.Running || m.Kept {
+		m, err := Remaining(m.Dir, all)
+		if err != nil {
+			warn("look for what the dead run %s left: %v", m.Dir, err)
+		}
+		if err != nil || m.Running || m.Kept {
 			continue
 		}
 		removed, err := Down(ctx, r.Tools, m)
