@@ -112,7 +112,7 @@ func TestGeneratorSSH(t *testing.T) {
 		defer close(killed)
 		killRank(t, c.dir, "killed", "SPARKRUN_NODE_SERVER=generator@worker1", syscall.SIGKILL)
 	}()
-	run, out := c.load(t, "killed", block, oneServer, 3, "--var", "seconds=3")
+	run, out := c.load(t, "killed", block, oneServer, 3, "--var", "seconds="+midRun)
 	<-killed
 	lostAndOn(t, run, out, 3, 2, "its process ended: ")
 	c.clean(t)
@@ -124,7 +124,7 @@ func TestGeneratorLosesANode(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, sshGenerator("", oneServer), "", sshtest.Options{})
 	killed := c.inMidRun("lost", c.nodes[1].Kill)
-	run, out := c.load(t, "lost", "generator {\n  nodes = [node.spark1, node.spark2]\n}", oneServer, 3, "--var", "seconds=3", "--var", "repeat=3")
+	run, out := c.load(t, "lost", "generator {\n  nodes = [node.spark1, node.spark2]\n}", oneServer, 3, "--var", "seconds="+midRun, "--var", "repeat=3")
 	<-killed
 	if !strings.Contains(out, "worker_lost") {
 		t.Fatalf("no worker was lost in mid-run:\n%s", out)

@@ -83,6 +83,10 @@ benchmark "closed" {
 sink "json" {}
 `
 
+// midRun is how many seconds the open loop goes on of which a worker is to be lost: rows come to the
+// disk once a second, and a busy machine takes its time to look for them and to kill.
+const midRun = "15"
+
 // apply runs the scenario with a generator block and returns its folder.
 func applyGenerator(t *testing.T, dir string, env []string, id, generator string, args ...string) (run *store.Run, output string, code int) {
 	t.Helper()
@@ -310,7 +314,7 @@ func TestGeneratorWorkerKilled(t *testing.T) {
 		defer close(killed)
 		killRank(t, dir, "killed", "SPARKRUN_SERVER=generator@worker1", syscall.SIGKILL)
 	}()
-	run, out, code := applyGenerator(t, dir, nil, "killed", "generator {\n  per_node = 3\n}", "--var", "seconds=4")
+	run, out, code := applyGenerator(t, dir, nil, "killed", "generator {\n  per_node = 3\n}", "--var", "seconds="+midRun)
 	<-killed
 	lostAndOn(t, run, out, code, 3, "its process ended: signal: killed")
 	if left := markedIn(t, dir); len(left) > 0 {
@@ -442,7 +446,7 @@ func fourRanks(t *testing.T, dir string, env []string, block, victim string) {
 		defer close(killed)
 		killRank(t, dir, "killed", victim, syscall.SIGKILL)
 	}()
-	run, out, code := applyGenerator(t, dir, env, "killed", block, "--var", "seconds=4")
+	run, out, code := applyGenerator(t, dir, env, "killed", block, "--var", "seconds="+midRun)
 	<-killed
 	lostAndOn(t, run, out, code, 4, "its connection ended")
 	if left := markedIn(t, dir); len(left) > 0 {
