@@ -12,7 +12,7 @@ import (
 // A file's answers say how long the server's are to be. Their tokens are counted by the
 // server's tokenizer before the load begins, in the file's order, for no longer than
 // countTime; the lengths of the others are estimated from their words.
-var countTime = 10 * time.Second
+const countTime = 10 * time.Second
 
 // countAtOnce is how many questions a server is asked at a time.
 const countAtOnce = 8

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"sparkrun/scenario/plan"
 	"sparkrun/scenario/schema"
@@ -42,7 +42,6 @@ func perWord(note string) (v float64) {
 // TestAnswersAreCounted: by the server as long as there is time for it, once for all
 // cells; the rest is estimated, and that is said.
 func TestAnswersAreCounted(t *testing.T) {
-	defer func(was time.Duration) { countTime = was }(countTime)
 	var b strings.Builder
 	for i := range 10 {
 		fmt.Fprintf(&b, `{"messages":[{"role":"user","content":"q%d"},{"role":"assistant","content":"abcd %s"}]}`+"\n", i, strings.Repeat("e", i)) // 2 words, 5 to 14 letters
@@ -71,8 +70,7 @@ func TestAnswersAreCounted(t *testing.T) {
 		t.Errorf("%v, %q, %d questions", got, note, all.asked.Load())
 	}
 	// Where time runs out, words have as many tokens as those that were counted.
-	countTime = 50 * time.Millisecond
-	got, note = lengths(&letters{most: 4})
+	synctest.Test(t, func(*testing.T) { got, note = lengths(&letters{most: 4}) })
 	counted, estimated := 0, 0
 	for i, n := range got {
 		if n == int64(5+i) {
@@ -81,11 +79,11 @@ func TestAnswersAreCounted(t *testing.T) {
 			estimated++
 		}
 	}
-	if counted < 4 || counted+estimated != 10 || !strings.Contains(note, "counted the tokens of 4 of the dataset's answers in 50ms; the lengths of the other 6 are estimated from their words (") {
+	if counted < 4 || counted+estimated != 10 || !strings.Contains(note, "counted the tokens of 4 of the dataset's answers in 10s; the lengths of the other 6 are estimated from their words (") {
 		t.Errorf("%v, %q", got, note)
 	}
 	// A server that tells nothing but a prompt's length.
-	got, note = lengths(&letters{})
+	synctest.Test(t, func(*testing.T) { got, note = lengths(&letters{}) })
 	if fmt.Sprint(got) != "[6 6 6 6 6 6 6 6 6 6]" || !strings.Contains(note, "estimated from their words (3.00 tokens a word)") {
 		t.Errorf("%v, %q", got, note)
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -113,15 +114,22 @@ func TestDropCutsTheConnection(t *testing.T) {
 
 func TestQueue(t *testing.T) {
 	h := serve(t, schema.Values{"max_num_seqs": int64(1), "decode_step": 20 * time.Millisecond})
-	done := make(chan struct{})
-	for range 2 {
-		go func() {
-			post(t, h.URL+"/v1/completions", `{"prompt":"a","max_tokens":4,"ignore_eos":true}`)
-			done <- struct{}{}
-		}()
+	ctx, cancel := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	for range 2 { // neither ends before it is cancelled
+		asking.Go(func() {
+			req, err := http.NewRequestWithContext(ctx, "POST", h.URL+"/v1/completions", strings.NewReader(`{"prompt":"a","max_tokens":30000,"ignore_eos":true}`))
+			if err == nil {
+				_, err = http.DefaultClient.Do(req)
+			}
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("it ended by itself: %v", err)
+			}
+		})
 	}
-	saw := false
-	for range 200 {
+	defer asking.Wait()
+	defer cancel()
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
 		resp, err := http.Get(h.URL + "/metrics")
 		if err != nil {
 			t.Fatal(err)
@@ -129,15 +137,11 @@ func TestQueue(t *testing.T) {
 		b, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if strings.Contains(string(b), `vllm:num_requests_waiting{model_name="sim"} 1`) {
-			saw = true
-			break
+			return
 		}
-		time.Sleep(time.Millisecond)
-	}
-	<-done
-	<-done
-	if !saw {
-		t.Error("with one sequence at a time the second never waited")
+		if time.Now().After(deadline) {
+			t.Fatalf("with one sequence at a time the second does not wait:\n%s", b)
+		}
 	}
 }
 

@@ -62,7 +62,7 @@ func TestLaterLeavesAtItsTime(t *testing.T) {
 // request has left.
 func TestLaterTimeout(t *testing.T) {
 	both(t, func(t *testing.T, dial dialFunc) {
-		c := clientOf(t, serveIDs(t, func(string) { time.Sleep(300 * time.Millisecond) }), Options{Stream: true, DialContext: dial})
+		c := clientOf(t, serveIDs(t, func(string) { <-t.Context().Done() }), Options{Stream: true, DialContext: dial})
 		at := c.Clock.Now() + int64(150*time.Millisecond)
 		r := do(t, c, record.Request{Scheduled: at, Timeout: 60 * time.Millisecond})
 		if r.Status != record.Timeout || r.Sent < at || r.StreamEnd < at+int64(60*time.Millisecond) {
