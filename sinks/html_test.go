@@ -35,7 +35,7 @@ func TestHTMLInABrowser(t *testing.T) {
 	run.Plan.Files, run.Plan.Secrets = []string{scenario}, []string{"hunter2"}
 	dir, _ := through(t, "html", schema.Values{}, run, cells...)
 	path := filepath.Join(dir, "report.html")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(), "--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000", "--dump-dom", "file://"+path)
 	var log strings.Builder
@@ -201,7 +201,7 @@ addEventListener("load", () => setTimeout(async () => {
 	if err := os.WriteFile(path, []byte(strings.Replace(string(b), "</body>", script, 1)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(), "--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000", "--dump-dom", "file://"+path)
 	var log strings.Builder
