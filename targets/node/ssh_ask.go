@@ -43,7 +43,7 @@ var architectures = map[string]string{"x86_64": "amd64", "aarch64": "arm64", "ar
 
 // Facts asks the node what it is.
 func (n *SSH) Facts(ctx context.Context) (targets.Facts, error) {
-	said, err := n.ask(ctx, "ask what it is", ours("facts", nil), nil)
+	said, err := n.ask(ctx, "ask what it is", ours("facts", nil))
 	if err != nil {
 		return targets.Facts{}, err
 	}
@@ -108,7 +108,7 @@ func (n *SSH) Folder(ctx context.Context, run string) (string, error) {
 // EngineSocket is the socket of the container engine, Docker's or podman's, "" for
 // none.
 func (n *SSH) EngineSocket(ctx context.Context) (string, error) {
-	said, err := n.ask(ctx, "look for its container engine", ours("engine", nil), nil)
+	said, err := n.ask(ctx, "look for its container engine", ours("engine", nil))
 	return strings.TrimSuffix(said, "\n"), err
 }
 
@@ -118,7 +118,7 @@ func (n *SSH) Memory(ctx context.Context) (targets.Memory, error) {
 	if err != nil {
 		return targets.Memory{}, err
 	}
-	said, err := n.ask(ctx, "ask for its memory", ours("memory", nil), nil)
+	said, err := n.ask(ctx, "ask for its memory", ours("memory", nil))
 	if err != nil {
 		return targets.Memory{}, err
 	}
@@ -153,7 +153,7 @@ func processesOf(text string) []targets.Process {
 
 // Processes are the node's processes that carry a mark of this machine.
 func (n *SSH) Processes(ctx context.Context) ([]targets.Process, error) {
-	said, err := n.ask(ctx, "look for processes", ours("processes", map[string]string{"from": n.opts.Origin}), nil)
+	said, err := n.ask(ctx, "look for processes", ours("processes", map[string]string{"from": n.opts.Origin}))
 	return processesOf(said), err
 }
 
@@ -162,7 +162,7 @@ func (n *SSH) Listener(ctx context.Context, port int) (*targets.Listener, error)
 	what := "ask who listens on port " + strconv.Itoa(port)
 	s := &script{}
 	s.WriteString("cat /proc/net/tcp /proc/net/tcp6 2>/dev/null\nexit 0\n")
-	said, err := n.ask(ctx, what, s, nil)
+	said, err := n.ask(ctx, what, s)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (n *SSH) Listener(ctx context.Context, port int) (*targets.Listener, error)
 	if inode == "" {
 		return nil, nil
 	}
-	if said, err = n.ask(ctx, what, ours("holder", map[string]string{"inode": inode}), nil); err != nil {
+	if said, err = n.ask(ctx, what, ours("holder", map[string]string{"inode": inode})); err != nil {
 		return nil, err
 	}
 	if found := processesOf(said); len(found) > 0 {
@@ -204,7 +204,7 @@ func (n *SSH) end(ctx context.Context, hash string, leader targets.Process, sess
 	}
 	values := map[string]string{"mark": hash, "folder": folder, "grace": tenths(grace), "limit": tenths(killWait)}
 	maps.Copy(values, map[string]string{"pid": strconv.Itoa(leader.Pid), "born": strconv.FormatUint(leader.Started, 10), "sid": strconv.Itoa(session)})
-	out, err := n.run(ctx, ours("end", values), nil)
+	out, err := n.again(ctx, ours("end", values))
 	if err == nil && out.code != 0 {
 		err = scriptError(out)
 	}

@@ -74,17 +74,42 @@ func (n *SSH) broken(ctx context.Context, l *link, err error) error {
 	}
 	select {
 	case <-l.dead:
-		return l.why
+		return &brokenOff{l.why}
 	case <-time.After(time.Second): // the connection's end is known a moment later
 	}
-	return fmt.Errorf("%w: %w", targets.ErrUnreachable, err)
+	return &brokenOff{fmt.Errorf("%w: %w", targets.ErrUnreachable, err)}
 }
 
-// ask runs a script of ours and returns what it printed.
-func (n *SSH) ask(ctx context.Context, what string, s *script, stdin io.Reader) (string, error) {
+// brokenOff is why a session ended whose answer has not come. What it was to do may have been done.
+type brokenOff struct{ error }
+
+func (b *brokenOff) Unwrap() error { return b.error }
+
+// again runs a script that may run twice until it has answered: where a connection breaks, the
+// node may be there nevertheless. If it is not, that is said by who opens the next connection.
+func (n *SSH) again(ctx context.Context, s *script) (*said, error) {
+	for {
+		out, err := n.run(ctx, s, nil)
+		if broke := (*brokenOff)(nil); !errors.As(err, &broke) {
+			return out, err
+		}
+	}
+}
+
+// ask runs a script of ours that may run twice and returns what it printed.
+func (n *SSH) ask(ctx context.Context, what string, s *script) (string, error) {
+	return n.answer(ctx, what, s, n.again)
+}
+
+// do runs a script of ours that may not, and returns what it printed.
+func (n *SSH) do(ctx context.Context, what string, s *script) (string, error) {
+	return n.answer(ctx, what, s, func(ctx context.Context, s *script) (*said, error) { return n.run(ctx, s, nil) })
+}
+
+func (n *SSH) answer(ctx context.Context, what string, s *script, run func(context.Context, *script) (*said, error)) (string, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, callLimit, fmt.Errorf("%w: no answer within %s", targets.ErrUnreachable, callLimit))
 	defer cancel()
-	out, err := n.run(limited, s, stdin)
+	out, err := run(limited, s)
 	if err == nil && out.code != 0 {
 		err = n.fault(scriptError(out))
 	}
@@ -152,12 +177,12 @@ func (n *SSH) Put(ctx context.Context, name string, r io.Reader, mode fs.FileMod
 	at := strings.LastIndexByte(line, ' ')
 	if in.err != nil || at < 0 || line[at+1:] != strconv.FormatInt(in.n, 10) {
 		if at > 0 {
-			_, _ = n.ask(ctx, "remove a file", ours("remove", map[string]string{"dir": where["dir"], "new": line[:at]}), nil)
+			_, _ = n.ask(ctx, "remove a file", ours("remove", map[string]string{"dir": where["dir"], "new": line[:at]}))
 		}
 		return failed(errors.Join(in.err, fmt.Errorf("%d bytes were sent, and %q is what arrived", in.n, line)))
 	}
 	where["new"], where["mode"] = line[:at], fmt.Sprintf("%04o", mode.Perm())
-	if _, err := n.ask(ctx, "name a file", ours("place", where), nil); err != nil {
+	if _, err := n.do(ctx, "name a file", ours("place", where)); err != nil {
 		return failed(err)
 	}
 	return nil

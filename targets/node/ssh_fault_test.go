@@ -229,6 +229,35 @@ func TestSSHDrop(t *testing.T) {
 	}
 }
 
+// TestSSHDropInACall: where a connection breaks before an answer has come, it is asked again.
+func TestSSHDropInACall(t *testing.T) {
+	t.Parallel()
+	once := filepath.Join(t.TempDir(), "once")
+	n, s := oneNode(t, sshtest.Options{Config: `ForceCommand mkdir ` + once + ` 2>/dev/null && exec sleep 60; exec sh -c "$SSH_ORIGINAL_COMMAND"`})
+	for i, call := range []func() error{
+		func() error { _, err := n.Facts(t.Context()); return err },
+		func() error {
+			_, err := n.End(t.Context(), targets.Mark{Run: "/r", Server: "a"}, targets.Process{}, 0)
+			return err
+		},
+	} {
+		if err := os.RemoveAll(once); err != nil {
+			t.Fatal(err)
+		}
+		answered := make(chan error, 1)
+		go func() { answered <- call() }()
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+			if _, err := os.Stat(once); err == nil {
+				break
+			}
+		}
+		s.Drop()
+		if err := <-answered; err != nil {
+			t.Errorf("call %d: %v", i, err)
+		}
+	}
+}
+
 // TestSSHFrozen: a node that stops answering is an error after a while, for what waits and
 // for what runs; when it answers again what ran there is ended, as nobody asked for it.
 func TestSSHFrozen(t *testing.T) {

@@ -118,7 +118,7 @@ func (p *sshProcess) detach(ctx context.Context, program string) error {
 	s := ours("start", values)
 	whole := &script{}
 	whole.WriteString(program + s.String())
-	said, err := n.ask(ctx, "start it", whole, nil)
+	said, err := n.do(ctx, "start it", whole)
 	if err == nil {
 		err = p.startedLine(said)
 	}
