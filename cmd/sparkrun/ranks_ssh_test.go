@@ -184,7 +184,7 @@ func TestRanksOnTwoNodes(t *testing.T) {
 		want []string
 		args []string
 	}{
-		{"never_joins", []string{`READY_TIMEOUT: wait for server\.pair at http://127\.0\.0\.2:\d+/v1: not ready after 1\.5s`, `1/2 clients joined`, `server\.pair \(rank 1\) on spark2 is running; it said last: dialling 169\.254\.7\.7`}, []string{"--var", "deadline=1500ms"}},
+		{"never_joins", []string{`READY_TIMEOUT: wait for server\.pair at http://127\.0\.0\.2:\d+/v1: not ready after 10s`, `1/2 clients joined`, `server\.pair \(rank 1\) on spark2 is running; it said last: dialling 169\.254\.7\.7`}, []string{"--var", "deadline=10s"}},
 		{"dies_early", []string{`LAUNCH_OUT_OF_MEMORY: .*server\.pair \(rank 1\) on spark2 ended \(exit status 1\) before it was ready: torch\.OutOfMemoryError`}, nil},
 		{"dies_late", []string{`MEASURE_SERVER_DIED: server\.pair \(rank 1\) on spark2 ended \(exit status 4\) while it was measured: ValueError: the worker's own failure`, `server\.pair \(rank 0\) on spark1 is running`}, nil},
 	} {
