@@ -99,9 +99,10 @@ func (e *engine) start(t *testing.T) {
 	// That of a killed dockerd is killed with it, and where nobody reaps it, looks alive.
 	_ = os.Remove(e.dir + "/exec/containerd/containerd.pid")
 	e.cmd = exec.Command(e.argv[0], e.argv[1:]...)
-	// Podman gives containers more open files than every machine lets it.
+	// Podman gives containers more open files than every machine lets it, and shares locks with all
+	// others on the machine.
 	conf := filepath.Join(e.dir, "containers.conf")
-	if err := os.WriteFile(conf, []byte("[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n"), 0o644); err != nil {
+	if err := os.WriteFile(conf, []byte("[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n[engine]\nlock_type = \"file\"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	e.cmd.Env = append(os.Environ(), "CONTAINERS_CONF="+conf)

@@ -122,7 +122,7 @@ func TestGeneratorSSH(t *testing.T) {
 // that was measured, and the cells after it are skipped at once, as those of a server's are.
 func TestGeneratorLosesANode(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, sshGenerator("", oneServer), "", sshtest.Options{})
+	c := newCluster(t, sshGenerator("", oneServer), "", sshtest.Options{SSH: impatient})
 	killed := c.inMidRun("lost", c.nodes[1].Kill)
 	run, out := c.load(t, "lost", "generator {\n  nodes = [node.spark1, node.spark2]\n}", oneServer, 3, "--var", "seconds="+midRun, "--var", "repeat=3")
 	<-killed

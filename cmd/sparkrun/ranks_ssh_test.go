@@ -129,7 +129,7 @@ exec BIN/faultserver -host "$3" -port "$5"
 // TestRanksOnTwoNodes: a server of two ranks over two real sshds, and a replica on each.
 func TestRanksOnTwoNodes(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, "", "x", sshtest.Options{})
+	c := newCluster(t, "", "x", sshtest.Options{SSH: impatient})
 	program := filepath.Join(c.dir, "rankserver")
 	target, err := os.Readlink(filepath.Join(c.dir, "faultserver"))
 	if err == nil {

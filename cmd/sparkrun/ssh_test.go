@@ -98,8 +98,9 @@ benchmark "chat" {
 sink "json" {}
 `
 
-// patientConfig makes a silent node count as gone after two seconds.
-const patientConfig = "  ServerAliveInterval 1\n  ServerAliveCountMax 1\n  ConnectTimeout 2\n"
+// impatient makes a node count as gone soon, for a test that loses one: after some seconds of
+// silence, or after eight in which it refuses connections. A busy machine is not as late.
+const impatient = "  ServerAliveInterval 2\n  ServerAliveCountMax 2\n  ConnectTimeout 5\n"
 
 // cluster are two nodes, and a folder with a scenario for them.
 type cluster struct {
@@ -109,12 +110,12 @@ type cluster struct {
 	nodes  [2]*sshtest.Server
 }
 
+// newCluster starts two nodes. Of the first one's options both have those of ~/.ssh/config.
 func newCluster(t *testing.T, scenario, token string, first sshtest.Options) *cluster {
 	t.Helper()
 	c := &cluster{client: sshtest.NewClient(t)}
-	first.SSH += patientConfig
 	c.nodes[0] = c.client.Start(t, "spark1", "127.0.0.2", first)
-	c.nodes[1] = c.client.Start(t, "spark2", "127.0.0.3", sshtest.Options{SSH: patientConfig})
+	c.nodes[1] = c.client.Start(t, "spark2", "127.0.0.3", sshtest.Options{SSH: first.SSH})
 	c.env = []string{"HOME=" + c.client.Home, "SSH_AUTH_SOCK=", "HF_TOKEN=" + token, "DOCKER_HOST=unix:///no/engine/here"}
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
@@ -360,7 +361,7 @@ func TestNodeFaults(t *testing.T) {
 // for good.
 func TestLostNodes(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, sshScenario, "x", sshtest.Options{})
+	c := newCluster(t, sshScenario, "x", sshtest.Options{SSH: impatient})
 	t.Run("connection dropped in mid-load", func(t *testing.T) {
 		done := c.inMidRun("dropped", func() {
 			for range 3 {
@@ -390,7 +391,7 @@ func TestLostNodes(t *testing.T) {
 // dropped, or where that can't be had its sshd is stopped, as one is that is out of memory.
 func TestFrozenNode(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, sshScenario, "x", sshtest.Options{})
+	c := newCluster(t, sshScenario, "x", sshtest.Options{SSH: impatient})
 	thaw := c.nodes[0].Thaw
 	done := c.inMidRun("frozen", func() {
 		mend, ok := c.nodes[0].Cut()
@@ -494,7 +495,7 @@ sink "json" {}
 // node's connection alone.
 func containersOnANode(t *testing.T, e *engine) {
 	const token = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz"
-	c := newCluster(t, nodeContainerScenario, token, sshtest.Options{Config: "SetEnv DOCKER_HOST=" + e.host})
+	c := newCluster(t, nodeContainerScenario, token, sshtest.Options{SSH: impatient, Config: "SetEnv DOCKER_HOST=" + e.host})
 	const measured = `(?s)(ok|suspect) +benchmark\.chat\[server=good\]#1 steady: 4 of 4`
 	const box = "sparkrun-server.box-" // how the names of its containers begin
 	nothingLeft := func(t *testing.T) {

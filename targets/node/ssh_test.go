@@ -22,8 +22,8 @@ import (
 )
 
 // fast makes a silent node count as gone after two seconds, and its programs end after
-// four.
-const fast = "  ServerAliveInterval 1\n  ServerAliveCountMax 1\n  ConnectTimeout 2\n"
+// three.
+const fast = "  ServerAliveInterval 1\n  ServerAliveCountMax 1\n  ConnectTimeout 5\n"
 
 func nodeOf(t *testing.T, s *sshtest.Server, o SSHOptions) *SSH {
 	t.Helper()
