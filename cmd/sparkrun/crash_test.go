@@ -151,6 +151,31 @@ func killedAt(t *testing.T, at string) (outlived int) {
 	return len(left)
 }
 
+// downAlone is `sparkrun down` without a name, which takes what is left on the whole machine, where
+// it sees no process of this one: tests and people beside it keep theirs. before is a line of
+// the shell that runs there first.
+func downAlone(t *testing.T, dir string, env []string, before ...string) (string, error) {
+	t.Helper()
+	alone := []string{"--pid", "--fork", "--mount-proc", "sh", "-c"}
+	if out, err := exec.Command("unshare", append(alone, "true")...).CombinedOutput(); err != nil {
+		t.Skipf("down without a name is not tested, it takes unshare and root: %v: %s", err, out)
+	}
+	cmd := exec.Command("unshare", append(alone, strings.Join(append(before, "sparkrun down"), " && "))...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// TestDownOfAll: without a name, down takes what any run has left, wherever its folder is.
+func TestDownOfAll(t *testing.T) {
+	t.Parallel()
+	dir := crashFolder(t)
+	out, err := downAlone(t, dir, nil, "sparkrun up scenario.hcl --run-id kept", "cd /")
+	if err != nil || !strings.Contains(out, "Removed server.a: faultserver (pid ") || !strings.Contains(out, " of "+dir+"/results/scenario/kept\n") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // crashFolder is a folder with the scenario. Its path is short of symbolic links, so
 // that it can be found in marks.
 func crashFolder(t *testing.T) string {

@@ -55,10 +55,7 @@ func TestMain(m *testing.M) {
 }
 
 // The scripts in testdata/script are what a user does and sees. `-testwork` keeps their
-// folders; UPDATE_SCRIPTS=1 writes what the commands printed into them.
-//
-// They run beside each other, but not beside tests in Go: some of these say `sparkrun down`,
-// which takes what the scripts' runs keep too.
+// folders; UPDATE_SCRIPTS=1 writes what the commands printed into them. They run beside each other.
 func TestScripts(t *testing.T) {
 	scripts(t, "testdata/script")
 }

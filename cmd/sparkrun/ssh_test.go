@@ -282,7 +282,7 @@ func TestNodes(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		c.apply(t, "adopting", 0, []string{badDone, `server\.a is running already \(http://127\.0\.0\.2:\d+/v1, run up\): it is used`}, "--only", "server=a")
-		if out, err := c.sparkrun(t, "", "down"); err != nil || !strings.Contains(out, "Removed server.a: ") {
+		if out, err := downAlone(t, c.dir, c.env); err != nil || !strings.Contains(out, "Removed server.a: ") {
 			t.Errorf("%v\n%s", err, out)
 		}
 		if left := c.left(t); len(left) > 0 {
