@@ -41,6 +41,7 @@ type Found []OnNode
 // OnNode is what carries a mark on a node.
 type OnNode struct {
 	Node       string
+	Asked      bool // it has answered: what is not in here is not there
 	Processes  []targets.Process
 	Containers []targets.MarkedContainer
 }
@@ -67,6 +68,7 @@ func findOn(ctx context.Context, t Tools, name string) (OnNode, error) {
 	if err == nil {
 		out.Containers, err = containersOf(ctx, t, name)
 	}
+	out.Asked = err == nil
 	return out, err
 }
 
@@ -115,10 +117,15 @@ func Remaining(dir string, all Found) (Remains, error) {
 		s.Processes = slices.Compact(slices.SortedFunc(slices.Values(s.Processes), func(a, b targets.Process) int { return cmp.Compare(a.Pid, b.Pid) }))
 		s.Containers = slices.Compact(slices.SortedFunc(slices.Values(s.Containers), func(a, b targets.MarkedContainer) int { return cmp.Compare(a.ID, b.ID) }))
 	}
-	for _, s := range out.Servers {
-		out.Kept = out.Kept && s.Line.Type == journal.Keep && s.alive()
+	for _, s := range out.Servers { // one on a node that nobody asked may well be there
+		out.Kept = out.Kept && s.Line.Type == journal.Keep && (s.alive() || !all.asked(s.Line.Node))
 	}
 	return out, nil
+}
+
+// asked reports whether a node has answered.
+func (f Found) asked(node string) bool {
+	return slices.ContainsFunc(f, func(on OnNode) bool { return on.Node == node && on.Asked })
 }
 
 // alive reports whether something of the server is running.

@@ -36,6 +36,37 @@ func TestStrays(t *testing.T) {
 	}
 }
 
+// TestKeptOnANodeThatIsNotAsked: a run without the node takes nothing of it for dead.
+func TestKeptOnANodeThatIsNotAsked(t *testing.T) {
+	dir := absolute(t.TempDir())
+	j, err := journal.Open(journalOf(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, on := range []string{"local", "spark1"} {
+		for _, what := range []journal.Type{journal.Create, journal.Keep} {
+			if err := j.Append(journal.Line{Type: what, Kind: processKind, Name: "server." + on, Node: on, Mark: dir}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	j.Close()
+	here := OnNode{Node: "local", Asked: true, Processes: []targets.Process{{Pid: 1, Mark: targets.Mark{Run: dir, Server: "server.local"}}}}
+	for name, c := range map[string]struct {
+		all  Found
+		kept bool
+	}{
+		"not asked":       {Found{here}, true},
+		"does not answer": {Found{here, {Node: "spark1"}}, true},
+		"not there":       {Found{here, {Node: "spark1", Asked: true}}, false},
+		"none of it":      {Found{{Node: "local", Asked: true}}, false},
+	} {
+		if m, err := Remaining(dir, c.all); err != nil || m.Kept != c.kept {
+			t.Errorf("%s: %+v, %v", name, m, err)
+		}
+	}
+}
+
 // processNode is a node whose processes are others each time they are asked for.
 type processNode struct {
 	targets.Node
