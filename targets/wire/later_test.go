@@ -34,7 +34,7 @@ func TestLaterLeavesAtItsTime(t *testing.T) {
 		start := c.Clock.Now()
 		var records [3]record.Record
 		var all sync.WaitGroup
-		for i, after := range []time.Duration{240 * time.Millisecond, 160 * time.Millisecond, 80 * time.Millisecond} {
+		for i, after := range []time.Duration{750 * time.Millisecond, 500 * time.Millisecond, 250 * time.Millisecond} {
 			all.Go(func() {
 				// The timeout counts from the time, not from the call.
 				records[i] = do(t, c, record.Request{ID: string(rune('a' + i)), Scheduled: start + int64(after), Timeout: 70 * time.Second})
