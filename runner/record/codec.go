@@ -50,6 +50,7 @@ func (rec *Record) integers(each func(get int64) int64) {
 	count(&rec.FirstEventTokens)
 	count(&rec.FirstOutTokens)
 	count(&rec.ReasoningEvents)
+	count(&rec.BareEvents)
 	rec.TokenSource = TokenSource(each(int64(rec.TokenSource)))
 	rec.Stamp = Stamp(each(int64(rec.Stamp)))
 	rec.Status = Status(each(int64(rec.Status)))
@@ -66,7 +67,7 @@ func (rec *Record) texts() []*string {
 
 // Moments are the Clock times of a record other than those of its events; 0 did not happen.
 func (rec *Record) Moments() []*int64 {
-	return []*int64{&rec.Scheduled, &rec.Sent, &rec.FirstEvent, &rec.FirstToken, &rec.FirstOut, &rec.LastToken, &rec.StreamEnd}
+	return []*int64{&rec.Scheduled, &rec.Sent, &rec.FirstEvent, &rec.FirstToken, &rec.FirstOut, &rec.LastToken, &rec.LastBare, &rec.StreamEnd}
 }
 
 // Shift moves a record to a clock that is by so many nanoseconds ahead.

@@ -72,6 +72,7 @@ type Record struct {
 	FirstToken int64 // TTFT
 	FirstOut   int64 // first non-reasoning output (TTFO)
 	LastToken  int64 // latency ends here
+	LastBare   int64 // last event of a choice without a token: the finish reason's, mostly
 	StreamEnd  int64 // last byte of the response
 	Connect    int64 // duration of connection set-up; 0 where the connection had served a request before
 	RoundTrip  int64 // of the connection as it was opened, by the kernel; 0 unknown
@@ -86,6 +87,7 @@ type Record struct {
 	FirstEventTokens int32 // tokens in the first token event: 1 unless the server says more
 	FirstOutTokens   int32 // the same of the first event that is not reasoning
 	ReasoningEvents  int32 // token events that were reasoning alone
+	BareEvents       int32 // events of a choice without a token: of the role, of the finish reason
 	TokenSource      TokenSource
 	Stamp            Stamp
 	FinishReason     string

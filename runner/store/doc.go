@@ -22,11 +22,11 @@
 //	search_step search_value                   INT64, DOUBLE  what a search tried
 //	the request fields (sparkrun help metrics) texts STRING; *_ns, counts and tokens INT64;
 //	                                           other numbers DOUBLE
-//	first_event_ns first_token_ns first_output_ns last_token_ns stream_end_ns connect_ns
-//	round_trip_ns                              INT64    raw stamps, nanoseconds since the run's epoch
+//	first_event_ns first_token_ns first_output_ns last_token_ns last_bare_ns stream_end_ns
+//	connect_ns round_trip_ns                   INT64    raw stamps, nanoseconds since the run's epoch
 //	last_turn                                  BOOLEAN
-//	first_event_tokens first_output_tokens reasoning_events worker rank conversation
-//	                                           INT64
+//	first_event_tokens first_output_tokens reasoning_events bare_events worker
+//	rank conversation                          INT64
 //
 // The value of an axis is always a text, so that a glob over runs unites them, as in DuckDB's
 // read_parquet('results/sweep/**/requests/*.parquet', union_by_name = true). Its ** does not follow

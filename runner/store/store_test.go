@@ -32,8 +32,8 @@ func cell() *plan.Cell {
 // spokenRecords are records with everything, a failed and an unsent one.
 func spokenRecords() []record.Record {
 	return []record.Record{
-		{ID: "a", ConversationID: "c\"1", Conversation: 4, SearchStep: 3, SearchValue: 2.5, DatasetRow: 7, Turn: 2, HistoryTokens: 30, AskedMin: 5, AskedMax: 6, Scheduled: 10, Sent: 20, FirstEvent: 30, FirstToken: 40, FirstOut: 45, LastToken: 60, StreamEnd: 70, Connect: 5, RoundTrip: 4, Reconnects: 1, Retries: 2, Replica: 2, Matches: record.Differs, System: "be brief", Prompt: "hello",
-			InputTokens: 8, OutputTokens: 3, CachedTokens: 0, ReasoningTokens: 1, FirstEventTokens: 1, FirstOutTokens: 2, ReasoningEvents: 1, LastTurn: true, TokenSource: record.TokensUsage, Stamp: record.StampKernel, FinishReason: "length",
+		{ID: "a", ConversationID: "c\"1", Conversation: 4, SearchStep: 3, SearchValue: 2.5, DatasetRow: 7, Turn: 2, HistoryTokens: 30, AskedMin: 5, AskedMax: 6, Scheduled: 10, Sent: 20, FirstEvent: 30, FirstToken: 40, FirstOut: 45, LastToken: 60, LastBare: 65, StreamEnd: 70, Connect: 5, RoundTrip: 4, Reconnects: 1, Retries: 2, Replica: 2, Matches: record.Differs, System: "be brief", Prompt: "hello",
+			InputTokens: 8, OutputTokens: 3, CachedTokens: 0, ReasoningTokens: 1, FirstEventTokens: 1, FirstOutTokens: 2, ReasoningEvents: 1, BareEvents: 2, LastTurn: true, TokenSource: record.TokensUsage, Stamp: record.StampKernel, FinishReason: "length",
 			Events: []record.Event{{At: 40}, {At: 50}, {At: 60}}, Answer: record.Answer{Content: "grüße\n", Reasoning: "r"}},
 		{ID: "b", DatasetRow: -1, HistoryTokens: -1, AskedMin: -1, AskedMax: -1, Scheduled: 11, Sent: 21, StreamEnd: 31, InputTokens: -1, OutputTokens: -1, CachedTokens: -1, ReasoningTokens: -1, FirstEventTokens: -1, FirstOutTokens: -1, Status: 429, Error: "HTTP 429: \"slow\""},
 		{ID: "c", DatasetRow: -1, HistoryTokens: -1, AskedMin: -1, AskedMax: -1, Scheduled: 12, InputTokens: -1, OutputTokens: -1, CachedTokens: -1, ReasoningTokens: -1, FirstEventTokens: -1, FirstOutTokens: -1, Status: record.Unsent, Error: "no room"},

@@ -116,6 +116,10 @@ func (p *parser) event(line []byte, at int64) error {
 	}
 	out := e.content || e.tools != nil
 	if !out && !e.thinks {
+		if e.choices {
+			rec.BareEvents++
+			rec.LastBare = at
+		}
 		return nil
 	}
 	if rec.FirstToken == 0 {

@@ -230,11 +230,13 @@ func TestPipeInVirtualTime(t *testing.T) {
 			time.Sleep(3 * time.Second)
 			fmt.Fprint(conn, good+chunk(token))
 			time.Sleep(2 * time.Second)
+			fmt.Fprint(conn, chunk(`data: {"choices":[{"delta":{},"finish_reason":"stop"}]}`+"\n\n"))
+			time.Sleep(time.Second)
 			fmt.Fprint(conn, chunk(last)+"0\r\n\r\n")
 		})})
 		rec := do(t, c, record.Request{})
-		if rec.Status != record.OK || rec.FirstToken-rec.Sent != int64(3*time.Second) || rec.StreamEnd-rec.Sent != int64(5*time.Second) {
-			t.Errorf("%s %s: first token after %v, end after %v", rec.Status, rec.Error, time.Duration(rec.FirstToken-rec.Sent), time.Duration(rec.StreamEnd-rec.Sent))
+		if rec.Status != record.OK || rec.FirstToken-rec.Sent != int64(3*time.Second) || rec.LastBare-rec.Sent != int64(5*time.Second) || rec.StreamEnd-rec.Sent != int64(6*time.Second) {
+			t.Errorf("%s %s: first token after %v, finish after %v, end after %v", rec.Status, rec.Error, time.Duration(rec.FirstToken-rec.Sent), time.Duration(rec.LastBare-rec.Sent), time.Duration(rec.StreamEnd-rec.Sent))
 		}
 		for name, r := range map[string]record.Request{"timeout": {Timeout: 4 * time.Second}, "idle_timeout": {IdleTimeout: time.Second}} {
 			if rec := do(t, c, r); rec.Status.String() != name {

@@ -89,8 +89,8 @@ func (r recording) raw() []byte {
 
 // line is what a record says, for the golden file.
 func line(rec *record.Record) string {
-	return fmt.Sprintf("%s events=%d in=%d out=%d cached=%d by=%s finish=%q content=%d reasoning=%d error=%q",
-		rec.Status, len(rec.Events), rec.InputTokens, rec.OutputTokens, rec.CachedTokens, rec.TokenSource, rec.FinishReason,
+	return fmt.Sprintf("%s events=%d bare=%d in=%d out=%d cached=%d by=%s finish=%q content=%d reasoning=%d error=%q",
+		rec.Status, len(rec.Events), rec.BareEvents, rec.InputTokens, rec.OutputTokens, rec.CachedTokens, rec.TokenSource, rec.FinishReason,
 		len(rec.Answer.Content), len(rec.Answer.Reasoning), rec.Error)
 }
 

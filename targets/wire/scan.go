@@ -13,6 +13,7 @@ type event struct {
 	texts  [][]byte
 	thoughts,
 	tools []byte
+	choices bool // there is one
 	content bool // some text that is not empty
 	thinks  bool // some reasoning that is not empty
 	buf     [2][]byte
@@ -43,6 +44,7 @@ func (e *event) choice(b []byte) bool {
 	if b[0] != '{' {
 		return false
 	}
+	e.choices = true
 	_, ok := object(b, 0, func(key, value []byte) bool {
 		switch string(key) {
 		case "delta":

@@ -31,8 +31,8 @@ fields = {
 }
 raw = {
     "phase_index": "int64", "search_step": "int64", "search_value": "double", "first_event_ns": "int64", "first_token_ns": "int64", "first_output_ns": "int64", "last_token_ns": "int64",
-    "stream_end_ns": "int64", "connect_ns": "int64", "round_trip_ns": "int64", "last_turn": "bool", "first_event_tokens": "int64", "first_output_tokens": "int64",
-    "reasoning_events": "int64", "worker": "int64", "rank": "int64", "conversation": "int64",
+    "last_bare_ns": "int64", "stream_end_ns": "int64", "connect_ns": "int64", "round_trip_ns": "int64", "last_turn": "bool", "first_event_tokens": "int64", "first_output_tokens": "int64",
+    "reasoning_events": "int64", "bare_events": "int64", "worker": "int64", "rank": "int64", "conversation": "int64",
 }
 events = {"request_id": "string", "request_row": "int64", "status": "string", "event": "int64", "arrival_ns": "int64", "itl_ms": "double"}
 telemetry = {"at_ns": "int64", "source": "string", "gpu": "int64", "name": "string", "value": "double"}
