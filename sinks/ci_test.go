@@ -25,7 +25,7 @@ func TestForCI(t *testing.T) {
 	run.Entries[0].Verdict, run.Entries[0].Cause = result.Invalid, "a <b> & \x00 ]]> | `c` *d*\nsecond line"
 	run.Entries[1].Verdict = result.Skipped
 	dir := t.TempDir()
-	for _, s := range []Sink{&junit{filepath.Join(dir, "j.xml")}, &markdown{filepath.Join(dir, "m.md")}} {
+	for _, s := range []Sink{&junit{filepath.Join(dir, "j.xml")}, &markdown{path: filepath.Join(dir, "m.md")}} {
 		if err := s.End(context.Background(), run); err != nil {
 			t.Fatal(err)
 		}

@@ -24,16 +24,34 @@ type console struct {
 }
 
 func init() {
-	register(schema.Kind{Name: "console", Doc: "A grid on standard output.", Attrs: compatAttrs, Check: checkCompat}, newConsole)
+	register(schema.Kind{
+		Name: "console", Doc: "A grid on standard output.",
+		Attrs: compatAttrs([]string{compatSeed, compatVLLM, compatGenAI, compatBenchy}, "warmup_percentages", "goodput", "latency"), Check: checkCompat,
+	}, newConsole)
 }
 
 func newConsole(s plan.Sink, _ string, env Env) (Sink, error) {
 	switch s.Values.String("compat") {
 	case compatSeed:
 		shares, err := warmups(s)
-		return &seedConsole{w: env.Stdout, warmups: shares}, err
+		return &compatConsole{w: env.Stdout, print: func(b *strings.Builder, run *result.Run, c *result.Cell) {
+			if r := newSeedReport(run, c, shares); r != nil {
+				r.print(b)
+			}
+		}}, err
+	case compatVLLM:
+		limits, err := goodputLimits(s.Values.Strings("goodput"))
+		return &compatConsole{w: env.Stdout, print: func(b *strings.Builder, run *result.Run, c *result.Cell) {
+			for _, st := range stretches(c) {
+				if len(st.records) > 0 {
+					newVLLMReport(run, c, st, limits).print(b)
+				}
+			}
+		}}, err
 	case compatGenAI:
 		return &genaiConsole{w: env.Stdout}, nil
+	case compatBenchy:
+		return &benchyConsole{w: env.Stdout, benchy: newBenchy(s)}, nil
 	}
 	return &console{env.Stdout, env.Color, env.Width}, nil
 }

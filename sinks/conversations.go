@@ -3,10 +3,8 @@ package sinks
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
-	"path/filepath"
-	"strings"
+	"strconv"
 
 	"sparkrun/runner/record"
 	"sparkrun/runner/result"
@@ -56,8 +54,7 @@ func (s *conversations) file(number int) string {
 	if s.cells == 1 {
 		return s.path
 	}
-	ext := filepath.Ext(s.path)
-	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(s.path, ext), number, ext)
+	return beside(s.path, strconv.Itoa(number))
 }
 
 func (s *conversations) Cell(_ context.Context, c *result.Cell) error {
@@ -72,7 +69,7 @@ func (s *conversations) Cell(_ context.Context, c *result.Cell) error {
 
 func (s *conversations) End(context.Context, *result.Run) error {
 	if s.cells > 1 {
-		s.path = strings.TrimSuffix(s.path, filepath.Ext(s.path)) + "-*" + filepath.Ext(s.path)
+		s.path = beside(s.path, "*")
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ type excel struct {
 func init() {
 	register(schema.Kind{
 		Name: "excel", Doc: "A workbook: summary with engines as columns, charts, a sheet a benchmark, parameters, raw data.",
-		Attrs: append([]schema.Attr{pathAttr("report.xlsx")}, compatAttrs...), Check: checkCompat,
+		Attrs: append([]schema.Attr{pathAttr("report.xlsx")}, compatAttrs([]string{compatSeed, compatGenAI}, "warmup_percentages")...), Check: checkCompat,
 	}, newExcel)
 }
 

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // writable proves that a file can be made.
@@ -29,6 +30,12 @@ func writableDir(dir string) error {
 	}
 	f.Close()
 	return os.Remove(f.Name())
+}
+
+// beside is a file's name with more in it: answers-7.json of answers.json and 7.
+func beside(path, more string) string {
+	ext := filepath.Ext(path)
+	return strings.TrimSuffix(path, ext) + "-" + more + ext
 }
 
 // replace writes a file as a whole or not at all.

@@ -11,13 +11,22 @@ import (
 )
 
 func init() {
-	register(schema.Kind{Name: "json", Doc: "All cells as one JSON object, as summary.json.", Attrs: []schema.Attr{pathAttr("results.json")}}, newJSON)
+	register(schema.Kind{
+		Name: "json", Doc: "All cells as one JSON object, as summary.json; with compat = \"vllm\" the file of that tool's --save-result, one for each cell and measured phase.",
+		Attrs: append([]schema.Attr{pathAttr("results.json")}, compatAttrs([]string{compatVLLM}, "goodput", "detailed")...), Check: checkCompat,
+	}, newJSON)
 }
 
 // jsonSink writes the summary.
 type jsonSink struct{ path string }
 
-func newJSON(s plan.Sink, dir string, _ Env) (Sink, error) { return &jsonSink{pathOf(s, dir)}, nil }
+func newJSON(s plan.Sink, dir string, _ Env) (Sink, error) {
+	if s.Values.String("compat") == compatVLLM {
+		limits, err := goodputLimits(s.Values.Strings("goodput"))
+		return &vllmJSON{path: pathOf(s, dir), limits: limits, detailed: s.Values.Bool("detailed")}, err
+	}
+	return &jsonSink{pathOf(s, dir)}, nil
+}
 
 func (s *jsonSink) Begin(context.Context, *result.Run) error { return writable(s.path) }
 func (s *jsonSink) Cell(context.Context, *result.Cell) error { return nil }

@@ -14,19 +14,42 @@ import (
 
 // markdown is GitHub-flavoured: what the console shows, for a pull request's comment or a
 // job's summary.
-type markdown struct{ path string }
+type markdown struct {
+	path   string
+	benchy *benchy // nil: our own tables
+}
 
 func init() {
-	register(schema.Kind{Name: "markdown", Doc: "A GitHub-flavoured page of what the console shows.", Attrs: []schema.Attr{pathAttr("report.md")}}, newMarkdown)
+	register(schema.Kind{
+		Name: "markdown", Doc: "A GitHub-flavoured page of what the console shows.",
+		Attrs: append([]schema.Attr{pathAttr("report.md")}, compatAttrs([]string{compatBenchy}, "latency")...), Check: checkCompat,
+	}, newMarkdown)
 }
 
 func newMarkdown(s plan.Sink, dir string, _ Env) (Sink, error) {
-	return &markdown{pathOf(s, dir)}, nil
+	m := &markdown{path: pathOf(s, dir)}
+	if s.Values.String("compat") == compatBenchy {
+		y := newBenchy(s)
+		m.benchy = &y
+	}
+	return m, nil
 }
 
-func (s *markdown) Begin(context.Context, *result.Run) error { return writable(s.path) }
-func (s *markdown) Cell(context.Context, *result.Cell) error { return nil }
-func (s *markdown) Path() string                             { return s.path }
+func (s *markdown) Path() string { return s.path }
+
+func (s *markdown) Begin(ctx context.Context, r *result.Run) error {
+	if s.benchy != nil {
+		_ = s.benchy.Begin(ctx, r) // it can't fail
+	}
+	return writable(s.path)
+}
+
+func (s *markdown) Cell(ctx context.Context, c *result.Cell) error {
+	if s.benchy == nil {
+		return nil
+	}
+	return s.benchy.Cell(ctx, c)
+}
 
 func (s *markdown) End(_ context.Context, r *result.Run) error {
 	var b strings.Builder
@@ -50,20 +73,10 @@ func (s *markdown) End(_ context.Context, r *result.Run) error {
 			row(&b, plain(t.Name), code(t.Address), state, plain(t.Message))
 		}
 	}
-	for _, g := range grids(r.Entries) {
-		fmt.Fprintf(&b, "\n### benchmark.%s\n\n", plain(g.benchmark))
-		g.markdown(&b)
-		pairs, tested := pairsOf(g.benchmark, r.Entries)
-		switch {
-		case tested:
-			fmt.Fprintf(&b, "\nDifferences between servers in `%s` (Mann-Whitney over the repeats, p < 0.05):\n\n", result.Deciding)
-			for i := range pairs {
-				c := &pairs[i]
-				fmt.Fprintf(&b, "- %s: %s against %s: %s\n", plain(cellOf(c)), plain(server(c.Other)), plain(server(c.Base)), plain(decision(c)))
-			}
-		case len(pairs) > 0:
-			fmt.Fprintf(&b, "\nDifferences between servers: %s.\n", result.NotTested)
-		}
+	if s.benchy != nil {
+		b.WriteString(s.benchy.tables(r, plain))
+	} else {
+		s.grids(&b, r)
 	}
 	s.doubts(&b, r.Entries)
 	if rows := found(r); len(rows) > 0 {
@@ -76,6 +89,25 @@ func (s *markdown) End(_ context.Context, r *result.Run) error {
 		_, err := io.WriteString(w, b.String())
 		return err
 	})
+}
+
+// grids are a grid a benchmark, and what differs between its servers.
+func (*markdown) grids(b *strings.Builder, r *result.Run) {
+	for _, g := range grids(r.Entries) {
+		fmt.Fprintf(b, "\n### benchmark.%s\n\n", plain(g.benchmark))
+		g.markdown(b)
+		pairs, tested := pairsOf(g.benchmark, r.Entries)
+		switch {
+		case tested:
+			fmt.Fprintf(b, "\nDifferences between servers in `%s` (Mann-Whitney over the repeats, p < 0.05):\n\n", result.Deciding)
+			for i := range pairs {
+				c := &pairs[i]
+				fmt.Fprintf(b, "- %s: %s against %s: %s\n", plain(cellOf(c)), plain(server(c.Other)), plain(server(c.Base)), plain(decision(c)))
+			}
+		case len(pairs) > 0:
+			fmt.Fprintf(b, "\nDifferences between servers: %s.\n", result.NotTested)
+		}
+	}
 }
 
 func (g *grid) markdown(b *strings.Builder) {

@@ -1,45 +1,13 @@
 package sinks
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"math"
 	"strings"
 	"text/tabwriter"
-
-	"sparkrun/runner/result"
 )
 
-// seedConsole prints the tables of vLLM's multi-turn benchmark, a report a cell, when the
-// run has ended.
-type seedConsole struct {
-	w       io.Writer
-	warmups []float64
-	run     *result.Run
-	text    strings.Builder
-}
-
-func (*seedConsole) Path() string { return "" }
-
-func (c *seedConsole) Begin(_ context.Context, r *result.Run) error {
-	c.run = r
-	return nil
-}
-
-func (c *seedConsole) Cell(_ context.Context, cell *result.Cell) error {
-	if r := newSeedReport(c.run, cell, c.warmups); r != nil {
-		r.print(&c.text)
-	}
-	return nil
-}
-
-func (c *seedConsole) End(_ context.Context, r *result.Run) error {
-	doubts(&c.text, r.Entries, 0)
-	_, err := io.WriteString(c.w, c.text.String())
-	return err
-}
-
+// print writes the tables that it prints at its end.
 func (r *seedReport) print(b *strings.Builder) {
 	separator := strings.Repeat("-", 100) + "\n"
 	fmt.Fprintf(b, "\n%s\n%sParameters:\n", r.cell, separator)

@@ -21,3 +21,21 @@ sink "excel" {
 sink "console" {
   warmup_percentages = ["10%"] # ERROR: warmup_percentages is of compat = "seed"
 }
+sink "json" {
+  compat = "seed" # ERROR: vllm
+}
+sink "plain" {
+  type     = "json"
+  detailed = true # ERROR: detailed is of compat = "vllm"
+}
+sink "more" {
+  type    = "json"
+  compat  = "vllm"
+  goodput = ["itl:50"] # ERROR: each must be ttft, tpot or e2el, a colon and a number of ms
+}
+sink "markdown" {
+  latency = "2ms" # ERROR: latency is of compat = "llama-benchy"
+}
+sink "llama-benchy" {
+  latency = "-2ms" # ERROR: latency
+}
