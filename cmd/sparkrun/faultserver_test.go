@@ -55,6 +55,7 @@ func faultserver() {
 	if show := counters[*counts]; show != nil {
 		var asked atomic.Int64
 		mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			requests, tokens := show(streamed.Load(), asked.Add(1))
 			fmt.Fprintf(w, "vllm:request_success_total{finished_reason=\"length\"} %d\nvllm:generation_tokens_total %d\n", requests, tokens)
 		})

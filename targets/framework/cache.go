@@ -43,20 +43,25 @@ func root(ep targets.Endpoint) string { return strings.TrimSuffix(ep.URL, "/v1")
 // mostAnswer is how much of an answer is read.
 const mostAnswer = 8 << 20
 
-// fetch is one request without a body.
+// fetch is one request without a body, and its answer.
 func fetch(ctx context.Context, c *http.Client, ep targets.Endpoint, method, url string) (body []byte, status int, err error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, nil)
-	if err != nil {
-		return nil, 0, err
-	}
-	authorize(req, ep)
-	resp, err := c.Do(req)
+	resp, err := send(ctx, c, ep, method, url)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer resp.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
 	return body, resp.StatusCode, err
+}
+
+// send sends a request without a body.
+func send(ctx context.Context, c *http.Client, ep targets.Endpoint, method, url string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	authorize(req, ep)
+	return c.Do(req)
 }
 
 // authorize puts the server's key and headers into a request.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"math"
 	"net/http"
 	"strconv"
@@ -52,8 +53,18 @@ func (f openAI) Counters(ctx context.Context, c *http.Client, ep targets.Endpoin
 	if f.kind.Name == "trtllm" {
 		return nil, false
 	}
-	b, status, err := fetch(ctx, c, ep, http.MethodGet, root(ep)+"/metrics")
-	if err != nil || status != http.StatusOK {
+	resp, err := send(ctx, c, ep, http.MethodGet, root(ep)+"/metrics")
+	if err != nil {
+		return nil, false
+	}
+	defer resp.Body.Close()
+	// A server that answers everything in its own way may have much to say.
+	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
+	if resp.StatusCode != http.StatusOK || kind != "text/plain" && kind != "application/openmetrics-text" {
+		return nil, false
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
+	if err != nil {
 		return nil, false
 	}
 	said := counters(b)

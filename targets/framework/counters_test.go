@@ -1,9 +1,14 @@
 package framework
 
 import (
+	"io"
 	"maps"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"testing"
+
+	"sparkrun/targets"
 )
 
 // Numbers of the engines' pages, parts added up or averaged; what is no such number is left out.
@@ -21,6 +26,22 @@ func TestCounters(t *testing.T) {
 	} {
 		if got := counters([]byte(page)); !maps.Equal(got, want) {
 			t.Errorf("%q: %v, want %v", page, got, want)
+		}
+	}
+}
+
+// TestCountersOfOthers: what is no page of numbers is not read, however much of it there is.
+func TestCountersOfOthers(t *testing.T) {
+	for kind, want := range map[string]bool{"text/plain; version=0.0.4; charset=utf-8": true, "text/plain": true, "application/openmetrics-text; version=1.0.0": true, "text/event-stream": false, "text/html; charset=utf-8": false, "application/json": false} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", kind)
+			_, _ = io.WriteString(w, "vllm:generation_tokens_total 5\n")
+		}))
+		f, _ := ByName("openai")
+		said, ok := f.Counters(t.Context(), server.Client(), targets.Endpoint{URL: server.URL + "/v1"})
+		server.Close()
+		if ok != want || ok && said["generation_tokens"] != 5 {
+			t.Errorf("%s: %v %v", kind, said, ok)
 		}
 	}
 }
